@@ -1,0 +1,322 @@
+"""The command line: a thin shell over typed functions. Nothing heavy is imported until a command needs it."""
+
+from __future__ import annotations
+
+import json
+import sys
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from pakar import __version__
+from pakar.errors import UserError, out_of_resources
+
+if TYPE_CHECKING:
+    from pakar.recipe import Recipe
+    from pakar.run import Run
+
+# ruff: noqa: PLC0415 - `pakar --help` must answer in a blink, so every command imports what it needs itself
+
+INTERRUPTED = 130
+DEFAULT_RECIPE = Path("pakar.yaml")
+
+app = typer.Typer(
+    name="pakar",
+    help="Turn a domain's questions and answers into a specialist assistant: prepare, train, evaluate.",
+    epilog="First steps: `pakar init DATA-FILE` looks at your data and writes pakar.yaml; `pakar run` does the rest.",
+    no_args_is_help=True,
+    add_completion=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+RecipePath = Annotated[Path, typer.Argument(metavar="RECIPE", help="Recipe file.")]
+Overrides = Annotated[
+    list[str],
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="Override one recipe value, such as train.epochs=3. May be repeated."
+    ),
+]
+RunsDir = Annotated[Path, typer.Option("--runs-dir", help="Where run directories are.", envvar="PAKAR_RUNS_DIR")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout instead of text.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no notes.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show what the libraries below have to say, too.")]
+
+
+def main() -> None:
+    """Entry point: runs a command and turns what went wrong into words and an exit code."""
+    arguments = sys.argv[1:]
+    try:
+        code = app(args=arguments, standalone_mode=False)
+    except typer.TyperException as error:  # the command line itself is wrong
+        code = _usage(error)
+    except UserError as error:
+        code = _fail(str(error), error.exit_code, arguments)
+    except BaseException as error:
+        resources = out_of_resources(error)
+        if resources is not None:
+            code = _fail(str(resources), resources.exit_code, arguments)
+        else:
+            traceback.print_exc()
+            code = _fail("this is a fault in Pakar, not yours; please report it with the lines above", 1, arguments)
+    if code == INTERRUPTED:
+        _fail("interrupted; the same command goes on where this one stopped", INTERRUPTED, arguments)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+@app.command()
+def init(
+    data: Annotated[Path, typer.Argument(metavar="DATA", help="Data file or folder to look at.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Recipe file to write.")] = DEFAULT_RECIPE,
+    as_json: AsJson = False,
+) -> None:
+    """Look at a data file, show what was recognised, and write a commented recipe for it."""
+    from pakar.prepare import discover
+
+    discovery = discover.look(data)
+    recipe = discover.recipe_yaml(discovery, output)
+    kept = _set_aside(output, recipe)
+    from pakar import files
+
+    files.write_text(output, recipe)
+    if as_json:
+        return _print_json(
+            {"recipe": str(output), "data": str(data), "format": discovery.format, "rows": discovery.rows}
+        )
+    typer.echo(discover.describe(discovery))
+    if kept:
+        typer.echo(f"The {output} that was here is now {kept}.")
+    command = "pakar run" if output == DEFAULT_RECIPE else f"pakar run {output}"
+    return typer.echo(f"\nWrote {output}. Next: look into it, then `{command}`.")
+
+
+@app.command()
+def check(
+    recipe: RecipePath = DEFAULT_RECIPE,
+    overrides: Overrides = [],  # noqa: B006 - typer copies it
+    schema: Annotated[bool, typer.Option("--schema", help="Print the JSON Schema of recipes, for editors.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Validate a recipe and say everything that is wrong with it at once."""
+    from pakar import recipe_file
+
+    if schema:
+        return typer.echo(recipe_file.json_schema())
+    loaded = recipe_file.load(recipe, overrides)
+    if as_json:
+        return _print_json(loaded.model_dump(mode="json"))
+    return typer.echo(
+        f"{recipe} is a valid recipe: run {loaded.name!r}, {len(loaded.prepare.sources)} source(s), {loaded.train.method.kind}."
+    )
+
+
+@app.command()
+def run(
+    recipe: RecipePath = DEFAULT_RECIPE,
+    overrides: Overrides = [],  # noqa: B006
+    runs_dir: RunsDir = Path("runs"),
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Do everything: prepare, train, evaluate, report. Stages whose inputs are unchanged are skipped."""
+    loaded = _load(recipe, overrides, quiet=quiet, verbose=verbose)
+    from pakar.pipeline import run_all
+
+    _show(run_all(loaded, runs_dir), as_json=as_json)
+
+
+@app.command()
+def prepare(
+    recipe: RecipePath = DEFAULT_RECIPE,
+    overrides: Overrides = [],  # noqa: B006
+    runs_dir: RunsDir = Path("runs"),
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Only the first stage: read, clean, split and tokenise the data; print the ledger."""
+    loaded = _load(recipe, overrides, quiet=quiet, verbose=verbose)
+    from pakar import files
+    from pakar.prepare.stage import prepare as prepare_stage
+    from pakar.run import begin
+
+    this = begin(loaded, runs_dir)
+    prepare_stage(this)
+    ledger = files.read_json(this.ledger_file)
+    if as_json:
+        return _print_json(ledger)
+    return typer.echo("\n".join(f"{name:16} {value}" for name, value in ledger.items()))
+
+
+@app.command()
+def train(
+    recipe: RecipePath = DEFAULT_RECIPE,
+    overrides: Overrides = [],  # noqa: B006
+    runs_dir: RunsDir = Path("runs"),
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Only the second stage: train on what prepare left."""
+    loaded = _load(recipe, overrides, quiet=quiet, verbose=verbose)
+    from pakar import files
+    from pakar.run import begin
+    from pakar.train.stage import train as train_stage
+
+    this = begin(loaded, runs_dir)
+    train_stage(this)
+    facts = files.read_json(this.training_file)
+    if as_json:
+        return _print_json(facts)
+    return typer.echo(f"The tuned model is in {this.model_dir}.")
+
+
+@app.command()
+def evaluate(
+    recipe: RecipePath = DEFAULT_RECIPE,
+    overrides: Overrides = [],  # noqa: B006
+    runs_dir: RunsDir = Path("runs"),
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Only the third stage and the report: measure base and tuned model on the test split."""
+    loaded = _load(recipe, overrides, quiet=quiet, verbose=verbose)
+    from pakar.evaluate.report import write
+    from pakar.evaluate.stage import evaluate as evaluate_stage
+    from pakar.run import begin
+
+    this = begin(loaded, runs_dir)
+    evaluate_stage(this)
+    write(this)
+    _show(this, as_json=as_json)
+
+
+@app.command()
+def report(
+    name: Annotated[str, typer.Argument(metavar="RUN", help="Name or directory of a run.")],
+    runs_dir: RunsDir = Path("runs"),
+    as_json: AsJson = False,
+) -> None:
+    """Write the report of a run again and show its table."""
+    from pakar.evaluate.report import write
+    from pakar.run import find
+
+    this = find(name, runs_dir)
+    write(this)
+    _show(this, as_json=as_json)
+
+
+@app.command()
+def runs(runs_dir: RunsDir = Path("runs"), as_json: AsJson = False) -> None:
+    """List the runs and how far each is."""
+    from pakar import files
+
+    found = [files.read_json(path) for path in sorted(runs_dir.glob("*/run.json"))]
+    if as_json:
+        return _print_json({"runs": found})
+    for record in found:
+        done = ", ".join(stage for stage, state in record["stages"].items() if state["finished"])
+        typer.echo(f"{record['name']:24} {record['written']}  finished: {done or 'nothing yet'}")
+    return typer.echo("" if found else f"No runs in {runs_dir}. `pakar run RECIPE` makes one.", nl=not found)
+
+
+@app.command()
+def chat(
+    name: Annotated[str | None, typer.Argument(metavar="RUN", help="Name or directory of a run.")] = None,
+    system: Annotated[str, typer.Option("--system", help="Who answers: base, tuned, or both side by side.")] = "tuned",
+    base: Annotated[str | None, typer.Option("--base", help="Chat with a base model instead of a run.")] = None,
+    seed: Annotated[
+        int, typer.Option("--seed", help="Fixes the choice of words when the recipe's temperature is not 0.")
+    ] = 1,
+    runs_dir: RunsDir = Path("runs"),
+) -> None:
+    """Talk with the tuned model, the base model, or both, in the terminal."""
+    if system not in ("base", "tuned", "both"):
+        raise UsageMistakeError(f"--system {system}: expected base, tuned or both")
+    if (name is None) == (base is None):
+        raise UsageMistakeError("name either a RUN or --base MODEL", next_step="`pakar runs` lists your runs.")
+    _silence_libraries()
+    from pakar import chat as terminal
+
+    speakers = terminal.of_base(base) if base is not None else terminal.of_run(str(name), runs_dir, system)
+    terminal.talk(speakers, seed)
+
+
+@app.callback(invoke_without_command=True)
+def _top(version: Annotated[bool, typer.Option("--version", help="Show the version and leave.")] = False) -> None:
+    if version:
+        typer.echo(f"pakar {__version__}")
+        raise typer.Exit
+
+
+class UsageMistakeError(UserError):
+    """The command line itself is wrong."""
+
+    exit_code = 2
+
+
+def _load(recipe: Path, overrides: list[str], *, quiet: bool, verbose: bool) -> Recipe:
+    from pakar import progress, recipe_file
+
+    if quiet:
+        progress.quiet()
+    if not verbose:
+        _silence_libraries()
+    return recipe_file.load(recipe, overrides)
+
+
+def _silence_libraries() -> None:
+    """Advice of libraries to programmers is not for users; `-v` lets it through."""
+    import logging
+    import os
+    import warnings
+
+    warnings.simplefilter("ignore")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    for name in ("transformers", "peft", "accelerate", "torch"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+
+
+def _show(this: Run, *, as_json: bool) -> None:
+    from pakar import files
+    from pakar.evaluate.report import terminal_summary
+
+    if as_json:
+        _print_json(files.read_json(this.report_json))
+    else:
+        typer.echo(terminal_summary(this))
+
+
+def _set_aside(output: Path, new: str) -> Path | None:
+    """Keep a recipe that is in the way under a free name; edits of users are never overwritten."""
+    if not output.exists() or output.read_text(encoding="utf-8", errors="replace") == new:
+        return None
+    spare = next(p for n in range(1, 10_000) if not (p := output.with_name(f"{output.name}.old-{n}")).exists())
+    output.rename(spare)
+    return spare
+
+
+def _print_json(value: Any) -> None:
+    typer.echo(json.dumps(value, ensure_ascii=False))
+
+
+def _usage(error: typer.TyperException) -> int:
+    """Show a mistake on the command line as typer does."""
+    show = getattr(error, "show", None)
+    if show is None:
+        raise error
+    show()
+    return int(getattr(error, "exit_code", 2))
+
+
+def _fail(message: str, code: int, arguments: list[str]) -> int:
+    """Say on stderr what went wrong; with --json also as the one object on stdout."""
+    typer.echo(f"error: {message}", err=True)
+    if "--json" in arguments:
+        _print_json({"error": message, "exit_code": code})
+    return code

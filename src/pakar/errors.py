@@ -1,0 +1,75 @@
+"""The user's mistakes and the machine's limits, told in words. Anything else is a bug and keeps its traceback."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+
+
+class UserError(Exception):
+    """Something the user can mend. Printed without a traceback; the process ends with `exit_code`.
+
+    Args:
+        what: What is wrong, with the value that was found and what was expected.
+        next_step: What to do or type next.
+    """
+
+    exit_code = 1
+
+    def __init__(self, what: str, *, next_step: str = "") -> None:
+        super().__init__(what)
+        self.what = what
+        self.next_step = next_step
+
+    def __str__(self) -> str:
+        """What is wrong, then what to do."""
+        return f"{self.what}\n  Next: {self.next_step}" if self.next_step else self.what
+
+
+class RecipeError(UserError):
+    """The recipe or the command line asks for something that cannot be."""
+
+    exit_code = 2
+
+
+class DataError(UserError):
+    """The data cannot be used, or too much of it was rejected."""
+
+    exit_code = 4
+
+
+class ResourceError(UserError):
+    """The machine ran out of disk or memory."""
+
+    exit_code = 5
+
+
+def out_of_resources(error: BaseException) -> ResourceError | None:
+    """`error` in plain words if a full disk or exhausted memory is behind it, else None.
+
+    Libraries wrap the system's ENOSPC and ENOMEM in exceptions of their own, so the chain and the texts are searched.
+    """
+    for cause in _chain(error):
+        number, text = getattr(cause, "errno", None), str(cause)
+        if number in (errno.ENOSPC, errno.EDQUOT) or "No space left on device" in text or "os error 28" in text:
+            return ResourceError(
+                f"the disk is full: {text}",
+                next_step="free some space (see `df -h .`) and run the same command again; finished work is kept.",
+            )
+        if (
+            isinstance(cause, MemoryError)
+            or "DefaultCPUAllocator: not enough memory" in text
+            or "out of memory" in text
+        ):
+            return ResourceError(
+                f"the machine ran out of memory: {text or 'no details given'}",
+                next_step="lower train.micro_batch_tokens or evaluate.batch_size, or use a smaller base model.",
+            )
+    return None
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    seen: BaseException | None = error
+    while seen is not None:
+        yield seen
+        seen = seen.__cause__ or seen.__context__

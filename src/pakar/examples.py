@@ -1,0 +1,43 @@
+"""Examples on disk: Parquet files, one row per example. Prepare writes them, evaluation reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import polars as pl
+
+from pakar.conversation import Example, Message
+
+MESSAGES = pl.List(pl.Struct({"role": pl.String, "content": pl.String}))
+"""Column type of a conversation."""
+
+
+def schema(columns: Mapping[str, pl.DataType | type[pl.DataType]]) -> pl.Schema:
+    """A table's columns, given as types or their instances."""
+    return pl.Schema(dict(columns))
+
+
+SCHEMA = schema(
+    {
+        "id": pl.String,  # fingerprint of the messages
+        "group": pl.String,  # fingerprint of the question: what the split keeps together
+        "source": pl.String,  # file it came from
+        "offset": pl.UInt64,  # record number in that file, from 1
+        "part": pl.UInt32,  # number of the pair when one record makes several
+        "messages": MESSAGES,
+        "augmented": pl.Boolean,  # made by re-phrasing a training row
+    }
+)
+
+
+def frame(directory: Path) -> pl.DataFrame:
+    """All examples of a split as a table, in a fixed order."""
+    return pl.read_parquet(sorted(directory.glob("*.parquet")))
+
+
+def read(directory: Path) -> Iterator[Example]:
+    """All examples of a split, in a fixed order."""
+    for row in frame(directory).iter_rows(named=True):
+        messages = tuple(Message(message["role"], message["content"]) for message in row["messages"])
+        yield Example(id=row["id"], group=row["group"], messages=messages)

@@ -1,0 +1,1 @@
+"""Base models, adapters and tokenizers: found, checked, loaded; and the one renderer of prompts."""

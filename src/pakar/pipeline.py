@@ -1,0 +1,31 @@
+"""START HERE. The whole program in one function: each stage reads what the one before it left in the run directory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pakar.evaluate.report import write
+from pakar.evaluate.stage import evaluate
+from pakar.prepare.stage import prepare
+from pakar.recipe import Recipe
+from pakar.run import Run, begin
+from pakar.train.stage import train
+
+
+def run_all(recipe: Recipe, runs_dir: Path) -> Run:
+    """Turn data into a tuned, measured model. Stages whose inputs are unchanged are skipped.
+
+    Raises:
+        UserError: something the user can mend; what is finished stays finished.
+    """
+    # 1. Take up the run directory, or make it.
+    run = begin(recipe, runs_dir)
+    # 2. Raw files → clean examples in three splits, a ledger of every row, token shards.
+    prepare(run)
+    # 3. Token shards → the tuned model, from the checkpoint with the lowest validation loss.
+    train(run)
+    # 4. Base and tuned model answer the test questions → scores, intervals.
+    evaluate(run)
+    # 5. Everything above → report.html, report.json, MODEL_CARD.md.
+    write(run)
+    return run

@@ -1,0 +1,1 @@
+"""From raw files to clean, split, tokenised examples. Read `stage.py` first."""

@@ -1,0 +1,163 @@
+"""JSON and JSON Lines → rows. JSON Lines is streamed and loses only the bad lines; JSON is read whole.
+
+Layouts of a JSON file: a list of records; one record; records one after the other; an object around a list
+(`{"data": […]}`); an object of records by key (the key becomes the column `key`); columns (`{"question": […], …}`).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import Any
+
+from pakar.errors import DataError
+from pakar.prepare.sources.opening import lines, whole_text
+from pakar.prepare.sources.rows import Broken, Row
+
+KEY = "key"
+LIST_NAMES = ("data", "rows", "records", "examples", "items", "intents", "train")
+SPEAKER_KEYS = {"role", "from"}
+
+_BLANK = re.compile(r"[ \t\r\n]*")
+_DECODER = json.JSONDecoder()
+
+
+def read_json_lines(path: Path, encoding: str) -> Iterator[Row | Broken]:
+    """One record a line; the offset is the line number. Blank lines are no records."""
+    for number, line in enumerate(lines(path, encoding, newline="\n"), 1):
+        if line.isspace():
+            continue
+        try:
+            value = json.loads(line)
+        except json.JSONDecodeError as error:
+            yield Broken(number, "unreadable_json", f"line {number}, column {error.colno}: {error.msg}", line)
+        except (ValueError, RecursionError) as error:
+            yield Broken(number, "unreadable_json", f"line {number}: {error}", line)
+        else:
+            yield _row(number, value)
+
+
+def read_json(path: Path, encoding: str) -> Iterator[Row | Broken]:
+    """Every record of a JSON file; the offset is the record's number.
+
+    Raises:
+        DataError: the file is no JSON from some place on; the records before it were yielded.
+    """
+    for number, value in enumerate(_values(path, whole_text(path, encoding)), 1):
+        yield _row(number, value)
+
+
+def _row(number: int, value: Any) -> Row | Broken:
+    if isinstance(value, dict):
+        return Row(number, value)
+    kind = {list: "a list", str: "a text", type(None): "null"}.get(type(value), "a number")
+    return Broken(
+        number,
+        "not_an_object",
+        f"expected an object with named values, found {kind}",
+        json.dumps(value, ensure_ascii=False),
+    )
+
+
+def _values(path: Path, text: str) -> Iterator[Any]:
+    """The elements of the lists and the objects that stand at the top of the file."""
+    place, done = _skip(text, 0), 0
+    while place < len(text):
+        if text[place] == "[":
+            place, done = yield from _elements(path, text, place, done)
+        else:
+            value, place = _decode(path, text, place, done)
+            alone = done == 0 and _skip(text, place) == len(text)
+            records = _unwrapped(path, value) if alone else [value]
+            yield from records
+            done += len(records)
+        place = _skip(text, place)
+
+
+def _elements(path: Path, text: str, start: int, done: int) -> Generator[Any, None, tuple[int, int]]:
+    """Elements of the list that opens at `start`; returns the place after it and the number of records so far."""
+    place = _skip(text, start + 1)
+    while text[place : place + 1] != "]":
+        value, place = _decode(path, text, place, done)
+        yield value
+        done += 1
+        place = _skip(text, place)
+        if text[place : place + 1] == ",":
+            place = _skip(text, place + 1)
+        elif text[place : place + 1] != "]":
+            raise _cut(path, text, place, done, "expected a comma or the closing bracket")
+    return place + 1, done
+
+
+def _skip(text: str, place: int) -> int:
+    found = _BLANK.match(text, place)
+    return found.end() if found else place
+
+
+def _decode(path: Path, text: str, place: int, done: int) -> tuple[Any, int]:
+    try:
+        return _DECODER.raw_decode(text, place)
+    except json.JSONDecodeError as error:
+        raise _cut(path, text, error.pos, done, error.msg) from None
+    except (ValueError, RecursionError) as error:
+        raise _cut(path, text, place, done, str(error)) from None
+
+
+def _cut(path: Path, text: str, place: int, done: int, why: str) -> DataError:
+    line, column = text.count("\n", 0, place) + 1, place - text.rfind("\n", 0, place)
+    ended = place >= len(text.rstrip()) or why.startswith("Unterminated string")
+    where = "the file ends too early" if ended else "it is no valid JSON"
+    before = f"{done:,} complete record{'' if done == 1 else 's'} before it"
+    return DataError(
+        f"{path}: {where} at line {line}, column {column} ({why}); {before}",
+        next_step="copy the file again if it was cut off, or mend that place.",
+    )
+
+
+def _unwrapped(path: Path, value: Any) -> list[Any]:
+    """The records inside the one value of a file."""
+    if not isinstance(value, dict):
+        return [value]
+    lists = {name: inner for name, inner in value.items() if _is_list_of_records(inner)}
+    if lists:
+        return list(lists[_list_name(path, lists)])
+    inner = list(value.values())
+    if len(inner) == 1 and isinstance(inner[0], dict):
+        return _unwrapped(path, inner[0])
+    if len(inner) > 1 and all(isinstance(one, dict) for one in inner):
+        return _by_position(value) if _is_by_position(inner) else [{KEY: key, **one} for key, one in value.items()]
+    if len(inner) > 1 and all(isinstance(one, list) for one in inner) and len(set(map(len, inner))) == 1:
+        return [dict(zip(value, cells, strict=True)) for cells in zip(*inner, strict=True)]
+    return [value]
+
+
+def _is_list_of_records(value: Any) -> bool:
+    """A list of objects that are not the messages of one conversation."""
+    return (
+        isinstance(value, list)
+        and any(isinstance(one, dict) for one in value)
+        and not all(isinstance(one, dict) and SPEAKER_KEYS & one.keys() for one in value)
+    )
+
+
+def _list_name(path: Path, lists: dict[str, list[Any]]) -> str:
+    if len(lists) == 1:
+        return next(iter(lists))
+    known = [name for name in LIST_NAMES if name in lists]
+    if len(known) == 1 and "train" not in lists:
+        return known[0]
+    raise DataError(
+        f"{path} holds several lists of records: {', '.join(lists)}",
+        next_step="write the one you want into a file of its own; Pakar splits into training and test itself.",
+    )
+
+
+def _is_by_position(columns: list[dict[str, Any]]) -> bool:
+    """Columns as pandas writes them by default: `{"question": {"0": …, "1": …}, "answer": {"0": …, "1": …}}`."""
+    return columns[0].keys() == columns[1].keys() and len(columns[0]) > 0 and all(key.isdecimal() for key in columns[0])
+
+
+def _by_position(columns: dict[str, dict[str, Any]]) -> list[Any]:
+    return [{name: column.get(key) for name, column in columns.items()} for key in next(iter(columns.values()))]

@@ -1,0 +1,145 @@
+"""Rows → records under a declared or recognised shape. Every row becomes records or a rejection, never nothing."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from pakar.conversation import Message
+from pakar.prepare.sources.rows import Broken, Record, Row
+from pakar.prepare.sources.turns import BadTurnsError, conversation
+from pakar.prepare.sources.values import NotTextError, answer_of, as_json, text_of
+from pakar.recipe import AutoShape, IntentsShape, MessagesShape, PairsShape, Shape, TextShape
+
+PREFERRED = "chosen"
+"""Column with the better of two answers; it ends a conversation whose last message is the user's."""
+
+_NOTHING_VISIBLE = re.compile(r"(?:<[^>]{0,500}>|&nbsp;|\s)*")
+
+Reader = Callable[[Row], Iterator[Record | Broken]]
+
+
+def records(shape: Shape) -> Reader:
+    """The function that turns one row into its records."""
+    match shape:
+        case PairsShape():
+            return functools.partial(_pair, shape)
+        case MessagesShape():
+            return functools.partial(_messages, shape)
+        case IntentsShape():
+            return _intent
+        case TextShape():
+            return functools.partial(_text, shape)
+        case AutoShape():
+            raise TypeError("the shape has to be recognised first")
+
+
+def columns_of(shape: Shape) -> tuple[str, ...]:
+    """Columns that the shape names, in the order in which a person would fill them in."""
+    match shape:
+        case PairsShape():
+            return tuple(filter(None, (shape.question, shape.answer, shape.context, shape.fallback, shape.system)))
+        case MessagesShape() | TextShape():
+            return (shape.column,)
+        case IntentsShape():
+            return ("patterns", "responses")
+        case AutoShape():
+            return ()
+
+
+def optional_columns_of(shape: Shape) -> tuple[str, ...]:
+    """Columns that are used where a row has them, beyond those that the shape names."""
+    match shape:
+        case MessagesShape():
+            return ("system", PREFERRED)
+        case IntentsShape():
+            return ("tag",)
+        case _:
+            return ()
+
+
+def is_blank(text: str) -> bool:
+    """Nothing to see: white space, tags without words."""
+    return not text or (len(text) < 2000 and _NOTHING_VISIBLE.fullmatch(text) is not None)
+
+
+def _pair(shape: PairsShape, row: Row) -> Iterator[Record | Broken]:
+    """Empty questions and answers stay: what is empty is decided after cleaning."""
+    values = row.values
+    column = shape.question
+    try:
+        question = text_of(values.get(column))
+        if shape.fallback and is_blank(question):
+            column = shape.fallback
+            question = text_of(values.get(column))
+        if shape.context:
+            column = shape.context
+            context = text_of(values.get(column))
+            question = f"{question}\n\n{context}" if not is_blank(context) else question
+        column = shape.system or ""
+        system = text_of(values.get(column)) if column else ""
+        column = shape.answer
+        answer = answer_of(values.get(column))
+    except NotTextError as error:
+        yield _rejected(row, "not_text", f"column {column}: {error}")
+        return
+    opening = (Message("system", system),) if system.strip() else ()
+    yield Record(row.offset, (*opening, Message("user", question), Message("assistant", answer)), source=row.source)
+
+
+def _messages(shape: MessagesShape, row: Row) -> Iterator[Record | Broken]:
+    preferred = row.values.get(PREFERRED) if shape.column != PREFERRED else None
+    system = row.values.get("system") if shape.column != "system" else None
+    try:
+        turns = conversation(
+            row.values.get(shape.column),
+            role=shape.role,
+            content=shape.content,
+            answer=answer_of(preferred),
+            system=text_of(system),
+        )
+    except BadTurnsError as error:
+        yield _rejected(row, error.reason, error.detail)
+    except NotTextError as error:
+        yield _rejected(row, "not_text", str(error))
+    else:
+        yield Record(row.offset, turns, source=row.source)
+
+
+def _intent(row: Row) -> Iterator[Record | Broken]:
+    """Every pattern with every response; parts are numbered from 1."""
+    tag = row.values.get("tag")
+    patterns, responses = _listed(row.values.get("patterns")), _listed(row.values.get("responses"))
+    for what, found in (("patterns", patterns), ("responses", responses)):
+        if not found:
+            yield _rejected(row, f"no_{what}", f"intent {tag!r} has no {what}")
+            return
+    pairs = ((pattern, response) for pattern in patterns for response in responses)
+    for part, (pattern, response) in enumerate(pairs, 1):
+        try:
+            messages = (Message("user", text_of(pattern)), Message("assistant", text_of(response)))
+        except NotTextError as error:
+            yield _rejected(row, "not_text", f"intent {tag!r}: {error}", part)
+        else:
+            yield Record(row.offset, messages, part, f"intent:{row.offset if tag is None else tag}", row.source)
+
+
+def _listed(value: Any) -> list[Any]:
+    if value is None or value == "":
+        return []
+    return list(value) if isinstance(value, list | tuple) else [value]
+
+
+def _text(shape: TextShape, row: Row) -> Iterator[Record | Broken]:
+    try:
+        text = text_of(row.values.get(shape.column))
+    except NotTextError as error:
+        yield _rejected(row, "not_text", f"column {shape.column}: {error}")
+    else:
+        yield Record(row.offset, (Message("text", text),), source=row.source)
+
+
+def _rejected(row: Row, reason: str, detail: str, part: int = 0) -> Broken:
+    return Broken(row.offset, reason, detail, as_json(row.values), part, row.source)

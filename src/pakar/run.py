@@ -1,0 +1,324 @@
+"""The run directory: where everything is, what is finished, and what it was made from. Only this module knows file names.
+
+A stage is finished if and only if its `stage.json` exists, and that file is written last. It holds the fingerprints of all
+that went in (data, recipe section, base model, code), so a stage whose inputs are unchanged is skipped, and any other
+is run again. `started.json` holds the same while the stage runs, so that an interrupted stage knows whether what it
+finds was made from the same inputs and can be gone on with.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Literal
+
+from filelock import FileLock, Timeout
+from pydantic import BaseModel
+
+from pakar import files, progress, recipe_file, text
+from pakar.conversation import Split
+from pakar.errors import UserError
+from pakar.recipe import Recipe
+
+FORMAT = 1
+"""Version of the run directory's layout."""
+
+StageName = Literal["prepare", "train", "evaluate"]
+STAGES: tuple[StageName, ...] = ("prepare", "train", "evaluate")
+
+_SHARED_CODE = ("conversation.py", "text.py", "recipe.py", "models")
+_STAGE_CODE: dict[StageName, tuple[str, ...]] = {
+    "prepare": ("prepare", *_SHARED_CODE),
+    "train": ("train", *_SHARED_CODE),
+    "evaluate": ("evaluate", "engine", *_SHARED_CODE),
+}
+_PACKAGES = ("torch", "transformers", "peft", "accelerate", "polars", "numpy", "sacrebleu")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run: its directory and its recipe."""
+
+    directory: Path
+    recipe: Recipe
+
+    # Where things are.
+
+    def stage_dir(self, stage: StageName) -> Path:
+        """Everything that one stage wrote."""
+        return self.directory / stage
+
+    def examples_dir(self, split: Split) -> Path:
+        """Parquet files with the examples of one split."""
+        return self.directory / "prepare" / "examples" / split
+
+    @property
+    def rejected_dir(self) -> Path:
+        """Parquet files with every rejected row and its reason."""
+        return self.directory / "prepare" / "rejected"
+
+    def tokens_dir(self, split: Split) -> Path:
+        """Token shards of one split."""
+        return self.directory / "prepare" / "tokens" / split
+
+    @property
+    def ledger_file(self) -> Path:
+        """Where every row went."""
+        return self.directory / "prepare" / "ledger.json"
+
+    @property
+    def statistics_file(self) -> Path:
+        """Words and tokens per column."""
+        return self.directory / "prepare" / "statistics.json"
+
+    @property
+    def train_metrics_file(self) -> Path:
+        """One JSON object per optimizer step."""
+        return self.directory / "train" / "metrics.jsonl"
+
+    @property
+    def training_file(self) -> Path:
+        """Facts about the finished training: parameters, best step, why it ended."""
+        return self.directory / "train" / "training.json"
+
+    @property
+    def checkpoints_dir(self) -> Path:
+        """Resumable training states."""
+        return self.directory / "train" / "checkpoints"
+
+    @property
+    def model_dir(self) -> Path:
+        """The tuned model in Hugging Face or PEFT layout."""
+        return self.directory / "train" / "model"
+
+    def answers_file(self, system: str) -> Path:
+        """Generated answers of one system, one JSON object per example."""
+        return self.directory / "evaluate" / "answers" / f"{system}.jsonl"
+
+    def scores_file(self, system: str) -> Path:
+        """Scores of one system, one JSON object per example."""
+        return self.directory / "evaluate" / "scores" / f"{system}.jsonl"
+
+    @property
+    def metrics_file(self) -> Path:
+        """Metrics of all systems and their comparison."""
+        return self.directory / "evaluate" / "metrics.json"
+
+    @property
+    def report_html(self) -> Path:
+        """The report, for people."""
+        return self.directory / "report.html"
+
+    @property
+    def report_json(self) -> Path:
+        """The report, for programs."""
+        return self.directory / "report.json"
+
+    @property
+    def model_card_file(self) -> Path:
+        """What the tuned model is, for whom, and its limits."""
+        return self.directory / "MODEL_CARD.md"
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """The content of run.json."""
+        return dict(files.read_json(self.directory / "run.json"))
+
+    # What is finished.
+
+    def record(self, stage: StageName) -> dict[str, Any]:
+        """The stage.json of a finished stage.
+
+        Raises:
+            UserError: the stage has not finished.
+        """
+        path = self.stage_dir(stage) / "stage.json"
+        if not path.exists():
+            raise UserError(
+                f"{self.directory}: {stage} has not finished yet",
+                next_step=f"`pakar {stage} RECIPE`, or `pakar run RECIPE`.",
+            )
+        return dict(files.read_json(path))
+
+    def output(self, stage: StageName, name: str) -> str:
+        """Fingerprint of something that a finished stage wrote."""
+        return str(self.record(stage)["outputs"][name])
+
+    @contextmanager
+    def stage(self, stage: StageName, inputs: Mapping[str, str]) -> Iterator[StageWork | None]:
+        """Run a stage: yields None if it is finished and unchanged, else a StageWork to fill in.
+
+        Args:
+            stage: Which one.
+            inputs: Fingerprints of everything that decides the outcome; code is added here.
+        """
+        inputs = {**inputs, "code": _code_fingerprint(stage)}
+        directory = self.stage_dir(stage)
+        if (directory / "stage.json").exists():
+            changed = _differences(self.record(stage)["inputs"], inputs)
+            if not changed:
+                progress.note(f"{stage}: unchanged, skipped")
+                yield None
+                return
+            progress.note(f"{stage}: runs again, because {', '.join(changed)} changed")
+        resumed = _open_stage(directory, inputs)
+        work = StageWork(resumed=resumed)
+        started = time.monotonic()
+        yield work
+        finished = {
+            "stage": stage, "inputs": inputs, "outputs": work.outputs, "counts": work.counts,
+            "seconds": round(time.monotonic() - started, 3), "finished": _now(),
+        }  # fmt: skip
+        files.write_json(directory / "stage.json", finished)
+        (directory / "started.json").unlink(missing_ok=True)
+        _write_provenance(self)
+
+
+@dataclass
+class StageWork:
+    """What a stage tells about itself when it has finished.
+
+    Attributes:
+        resumed: The directory holds unfinished work made from the same inputs.
+        outputs: Name → fingerprint; what later stages depend on.
+        counts: Name → number, for people.
+    """
+
+    resumed: bool
+    outputs: dict[str, str] = field(default_factory=dict)
+    counts: dict[str, float] = field(default_factory=dict)
+
+
+def begin(recipe: Recipe, runs_dir: Path) -> Run:
+    """Create the run directory of a recipe, or take it up again; it stays locked until this process ends.
+
+    Raises:
+        UserError: another process works in it, or it cannot be written.
+    """
+    run = Run(runs_dir / recipe.name, recipe)
+    try:
+        run.directory.mkdir(parents=True, exist_ok=True)
+    except (NotADirectoryError, FileExistsError, PermissionError) as error:
+        raise UserError(f"cannot create the run directory {run.directory}: {error.strerror}",
+                        next_step="name another place with --runs-dir.") from None  # fmt: skip
+    lock = FileLock(run.directory / ".lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise UserError(f"another pakar process is working in {run.directory}",
+                        next_step="wait for it, or give this run another name with --set name=…") from None  # fmt: skip
+    _held_locks.append(lock)
+    files.write_text(run.directory / "recipe.yaml", recipe_file.dump(recipe))
+    _write_provenance(run)
+    return run
+
+
+_held_locks: list[FileLock] = []  # a lock ends with its object, so they live as long as the process
+
+
+def find(name: str, runs_dir: Path) -> Run:
+    """An existing run, by its name in `runs_dir` or by its path.
+
+    Raises:
+        UserError: there is none.
+    """
+    for directory in (Path(name), runs_dir / name):
+        if (directory / "recipe.yaml").exists():
+            return Run(directory, recipe_file.load(directory / "recipe.yaml"))
+    known = sorted(p.parent.name for p in runs_dir.glob("*/recipe.yaml"))
+    raise UserError(f"there is no run {name!r} in {runs_dir}; there is: {', '.join(known) or 'none'}",
+                    next_step="`pakar run RECIPE` makes one.")  # fmt: skip
+
+
+def section_fingerprint(section: BaseModel) -> str:
+    """Fingerprint of a part of the recipe."""
+    return text.fingerprint(json.dumps(section.model_dump(mode="json"), sort_keys=True))
+
+
+def _differences(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    return sorted(name for name in {*before, *now} if before.get(name) != now.get(name))
+
+
+def _open_stage(directory: Path, inputs: Mapping[str, str]) -> bool:
+    """Make the stage's directory ready; True if it holds unfinished work from the same inputs."""
+    started = directory / "started.json"
+    if not (directory / "stage.json").exists() and started.exists() and files.read_json(started) == inputs:
+        return True
+    # The record goes first: a half-removed stage must never look finished.
+    files.remove(directory / "stage.json")
+    files.remove(directory)
+    files.write_json(started, dict(inputs))
+    return False
+
+
+def _code_fingerprint(stage: StageName) -> str:
+    package = Path(__file__).parent
+    roots = [package / part for part in _STAGE_CODE[stage]]
+    sources = [p for root in roots for p in (root.rglob("*.py") if root.is_dir() else [root])]
+    return files.tree_sha256(sources, package)
+
+
+def _write_provenance(run: Run) -> None:
+    """Write run.json: everything needed to know how this run came to be."""
+    states = {}
+    for stage in STAGES:
+        done = (run.stage_dir(stage) / "stage.json").exists()
+        states[stage] = {"finished": done, **({"seconds": run.record(stage)["seconds"]} if done else {})}
+    files.write_json(
+        run.directory / "run.json",
+        {
+            "format": FORMAT,
+            "name": run.recipe.name,
+            "written": _now(),
+            "command": ["pakar", "run", *sys.argv[2:]],
+            "seed": run.recipe.seed,
+            "recipe_fingerprint": section_fingerprint(run.recipe),
+            "base": {"name": run.recipe.model.base, "revision": run.recipe.model.revision},
+            "versions": {"pakar": metadata.version("pakar"), "python": platform.python_version()}
+            | {name: metadata.version(name) for name in _PACKAGES},
+            "git": _git(),
+            "hardware": _hardware(),
+            "stages": states,
+        },
+    )
+
+
+def _git() -> dict[str, Any] | None:
+    """Commit of the folder that the command was typed in, if it is a git checkout."""
+
+    def git(*arguments: str) -> str:
+        done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=True, timeout=10)  # noqa: S603, S607
+        return done.stdout.strip()
+
+    try:
+        return {"commit": git("rev-parse", "HEAD"), "uncommitted_changes": bool(git("status", "--porcelain"))}
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _hardware() -> dict[str, Any]:
+    model = platform.processor() or platform.machine()
+    information = Path("/proc/cpuinfo")
+    if information.exists():
+        names = [
+            line.split(":", 1)[1].strip()
+            for line in information.read_text().splitlines()
+            if line.startswith("model name")
+        ]
+        model = names[0] if names else model
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else None
+    return {"system": platform.platform(), "processor": model, "cores": os.cpu_count(), "memory_bytes": memory}
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

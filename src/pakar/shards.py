@@ -1,0 +1,70 @@
+"""Token shards: uncompressed Arrow files that the trainer maps into memory. Prepare writes them, training reads them.
+
+One row is one training sequence: token ids and a loss mask of equal length. Nothing is padded, so nothing depends on
+what a tokenizer calls its pad token.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute
+
+from pakar import files
+
+SCHEMA = pa.schema(
+    [("example", pa.string()), ("input_ids", pa.large_list(pa.int32())), ("loss_mask", pa.large_list(pa.uint8()))]
+)
+SHARD_NAME = "part-{:05d}.arrow"
+
+
+class Sequence(NamedTuple):
+    """One training sequence; both arrays have the same length."""
+
+    example: str
+    input_ids: npt.NDArray[np.int32]
+    loss_mask: npt.NDArray[np.uint8]
+
+
+def write(path: Path, rows: Iterable[tuple[str, list[int], list[int]]]) -> int:
+    """Write rows of (example id, token ids, loss mask) to one shard, atomically; returns how many."""
+    listed = list(rows)
+    columns = list(zip(*listed, strict=True)) or [(), (), ()]
+    table = pa.table([pa.array(c, t.type) for c, t in zip(columns, SCHEMA, strict=True)], schema=SCHEMA)
+    with (
+        files.replacing(path) as temporary,
+        pa.OSFile(str(temporary), "wb") as sink,
+        pa.ipc.new_file(sink, SCHEMA) as out,
+    ):
+        out.write_table(table, max_chunksize=4096)
+    return len(listed)
+
+
+class TokenShards:
+    """Random access to the sequences of a directory of shards, without loading them."""
+
+    def __init__(self, directory: Path) -> None:
+        paths = sorted(directory.glob("*.arrow"))
+        tables = [pa.ipc.open_file(pa.memory_map(str(path))).read_all() for path in paths]
+        self._table = pa.concat_tables(tables) if tables else SCHEMA.empty_table()
+
+    def __len__(self) -> int:
+        return int(self._table.num_rows)
+
+    def __getitem__(self, index: int) -> Sequence:
+        example, ids, mask = (column.slice(index, 1).combine_chunks()[0] for column in self._table.itercolumns())
+        return Sequence(example.as_py(), ids.values.to_numpy(), mask.values.to_numpy())
+
+    def lengths(self) -> npt.NDArray[np.int64]:
+        """Tokens in each sequence."""
+        lengths = pa.compute.list_value_length(self._table["input_ids"])
+        return np.asarray(lengths.to_numpy(), dtype=np.int64)
+
+    def supervised_tokens(self) -> npt.NDArray[np.int64]:
+        """Tokens in each sequence that carry loss."""
+        return np.array([int(self[i].loss_mask.sum()) for i in range(len(self))], dtype=np.int64)

@@ -1,0 +1,1 @@
+"""From token shards to a tuned model. Read `stage.py` first."""

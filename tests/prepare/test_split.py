@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pakar import recipe
+from pakar.errors import DataError
+from pakar.prepare.split import assign
+
+
+def sizes(groups: dict[str, int], split: recipe.Split, seed: int = 1) -> Counter[str]:
+    counted: Counter[str] = Counter()
+    for group, name in assign(groups, split, seed).items():
+        counted[name] += groups[group]
+    return counted
+
+
+def test_sizes_are_met_to_the_row() -> None:
+    groups = {f"q{n}": 1 for n in range(98)}
+    assert sizes(groups, recipe.Split()) == {"train": 78, "validation": 10, "test": 10}
+    assert sizes(groups, recipe.Split(validation=5, test=20)) == {"train": 73, "validation": 5, "test": 20}
+    assert sizes(groups, recipe.Split(validation=0, test=0)) == {"train": 98}
+
+
+def test_row_order_does_not_matter_and_the_seed_does() -> None:
+    groups = {f"q{n}": n % 3 + 1 for n in range(60)}
+    shuffled = dict(sorted(groups.items(), reverse=True))
+    assert assign(groups, recipe.Split(), 1) == assign(shuffled, recipe.Split(), 1)
+    assert assign(groups, recipe.Split(), 1) != assign(groups, recipe.Split(), 2)
+
+
+@pytest.mark.parametrize(
+    ("groups", "split", "message"),
+    [
+        ({"a": 1, "b": 1, "c": 1}, recipe.Split(test=50), "only 3 rows are left"),
+        ({"a": 40}, recipe.Split(), "1 different question"),
+        ({"a": 1, "b": 1}, recipe.Split(), "at least 3|only 2 rows"),
+    ],
+)
+def test_a_split_that_leaves_nothing_to_train_on_is_refused(
+    groups: dict[str, int], split: recipe.Split, message: str
+) -> None:
+    with pytest.raises(DataError, match=message):
+        assign(groups, split, 1)
+
+
+@given(st.dictionaries(st.text(min_size=1), st.integers(1, 30), min_size=4), st.integers(0, 99))
+def test_every_group_goes_to_one_split_and_each_split_gets_something(groups: dict[str, int], seed: int) -> None:
+    if sum(groups.values()) < 4:
+        return
+    assigned = assign(groups, recipe.Split(), seed)
+    assert set(assigned) == set(groups)
+    assert set(assigned.values()) == {"train", "validation", "test"}

@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from pakar import examples, files, recipe_file
+from pakar.conversation import SPLITS
+from pakar.errors import DataError, UserError
+from pakar.prepare.stage import prepare
+from pakar.run import Run
+from pakar.shards import TokenShards
+from tests import tiny
+
+
+def prepared(tmp_path: Path, base: Path, pairs: list[tuple[str, str]], *overrides: str, name: str = "run") -> Run:
+    data = tiny.write_pairs(tmp_path / f"{name}.csv", pairs)
+    recipe = recipe_file.load(tiny.write_recipe(tmp_path / f"{name}.yaml", data, base), overrides)
+    run = Run(tmp_path / name, recipe)
+    prepare(run)
+    return run
+
+
+def ledger(run: Run) -> dict[str, Any]:
+    return dict(files.read_json(run.ledger_file))
+
+
+def rows_of(run: Run) -> dict[str, set[str]]:
+    return {name: set(examples.frame(run.examples_dir(name))["id"]) for name in SPLITS}
+
+
+def test_every_row_is_kept_or_rejected_with_its_reason_and_place(tmp_path: Path, tiny_base: Path) -> None:
+    pairs = [*tiny.pairs(20), ("Why?", ""), ("", "Because."), tiny.pairs(1)[0], ("Why?", "<p><br></p>")]
+    run = prepared(tmp_path, tiny_base, pairs)
+    assert ledger(run)["rows_in"] == 24
+    assert ledger(run)["kept"] == 20
+    assert ledger(run)["rejected"] == {"duplicate": 1, "empty_answer": 2, "empty_question": 1}
+    rejected = pl.read_parquet(run.rejected_dir / "*.parquet").sort("offset")
+    assert rejected.select("source", "offset", "reason", "operator").rows() == [
+        ("run.csv", 21, "empty_answer", "empty"),
+        ("run.csv", 22, "empty_question", "empty"),
+        ("run.csv", 23, "duplicate", "duplicates"),
+        ("run.csv", 24, "empty_answer", "empty"),
+    ]
+
+
+def test_the_same_question_never_stands_on_both_sides(tmp_path: Path, tiny_base: Path) -> None:
+    pairs = [(f"How can I sleep in week {n % 9}{'?' * (n % 2)}", f"Answer {n}.") for n in range(60)]
+    run = prepared(tmp_path, tiny_base, pairs)
+    assert ledger(run)["kept"] == 60
+    groups = {name: set(examples.frame(run.examples_dir(name))["group"]) for name in SPLITS}
+    assert sum(map(len, groups.values())) == len(set.union(*groups.values())) == 9
+
+
+def test_augmented_rows_are_marked_train_only_and_not_counted_as_kept(tmp_path: Path, tiny_base: Path) -> None:
+    run = prepared(tmp_path, tiny_base, tiny.pairs(20), "prepare.augment={kind: rephrase, copies: 2}")
+    train = examples.frame(run.examples_dir("train"))
+    assert ledger(run)["augmented"] == train["augmented"].sum() == 24
+    assert ledger(run)["kept"] == 20
+    assert not examples.frame(run.examples_dir("test"))["augmented"].any()
+    assert len(TokenShards(run.tokens_dir("train"))) == len(train)
+
+
+def test_shuffled_rows_give_the_same_splits(tmp_path: Path, tiny_base: Path) -> None:
+    pairs = tiny.pairs(40)
+    one = prepared(tmp_path, tiny_base, pairs, name="one")
+    other = prepared(tmp_path, tiny_base, pairs[::-1], name="other")
+    assert rows_of(one) == rows_of(other)
+
+
+def test_two_runs_of_the_same_recipe_are_identical(tmp_path: Path, tiny_base: Path) -> None:
+    one = prepared(tmp_path, tiny_base, tiny.pairs(30), name="one")
+    (tmp_path / "again").mkdir()
+    other = prepared(tmp_path / "again", tiny_base, tiny.pairs(30), name="one")
+    assert one.record("prepare")["outputs"] == other.record("prepare")["outputs"]
+
+
+def test_an_unchanged_stage_is_skipped_and_a_changed_one_says_why(
+    tmp_path: Path, tiny_base: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    prepared(tmp_path, tiny_base, tiny.pairs(20))
+    capfd.readouterr()
+    prepared(tmp_path, tiny_base, tiny.pairs(20))
+    assert "prepare: unchanged, skipped" in capfd.readouterr().err
+    prepared(tmp_path, tiny_base, tiny.pairs(21))
+    assert "runs again, because source files changed" in capfd.readouterr().err
+
+
+def test_statistics_count_words_and_tokens_per_column(tmp_path: Path, tiny_base: Path) -> None:
+    run = prepared(tmp_path, tiny_base, [("one two", "a b c"), ("three", "d"), ("four", "e f"), ("five", "g")])
+    columns = files.read_json(run.statistics_file)["columns"]
+    words = columns["answer"]["words"]
+    assert (words["count"], words["mean"], words["min"], words["max"], words["total"]) == (4, 1.75, 1, 3, 7)
+    assert words["stddev"] == pytest.approx(0.9574271)
+    assert sum(words["histogram"]["counts"]) == 4
+    assert columns["question"]["words"]["total"] == 5
+    assert columns["answer"]["tokens"]["total"] > 7
+
+
+@pytest.mark.parametrize(
+    ("pairs", "override", "message"),
+    [
+        ([("Why?", "")] * 5, "seed=1", "all 5 rows were rejected: empty_answer 5"),
+        (tiny.pairs(9), "prepare.split.test=500", "only 9 rows are left after cleaning"),
+        ([], "seed=1", "no rows|holds no"),
+    ],
+)
+def test_data_that_cannot_be_used_is_explained(
+    tmp_path: Path, tiny_base: Path, pairs: list[tuple[str, str]], override: str, message: str
+) -> None:
+    with pytest.raises(DataError, match=message):
+        prepared(tmp_path, tiny_base, pairs, override)
+
+
+def test_too_many_unreadable_rows_stop_the_run(tmp_path: Path, tiny_base: Path) -> None:
+    data = tmp_path / "rows.jsonl"
+    data.write_text('{"question": "Why?", "answer": "So."}\n' * 5 + "{broken\n" * 5)
+    recipe = recipe_file.load(
+        tiny.write_recipe(tmp_path / "r.yaml", data, tiny_base), ["prepare.sources.0.format=jsonl"]
+    )
+    with pytest.raises(UserError, match="5 of 10 rows could not be read"):
+        prepare(Run(tmp_path / "run", recipe))
+
+
+def test_plain_text_becomes_windows_and_stays_one_row(tmp_path: Path, tiny_base: Path) -> None:
+    folder = tmp_path / "notes"
+    folder.mkdir()
+    for n in range(6):
+        (folder / f"{n}.md").write_text(f"Note {n}. " + "Sleep is good. " * 60)
+    path = tmp_path / "r.yaml"
+    path.write_text(
+        f"name: notes\nmodel: {{base: {tiny_base}, context_tokens: 64}}\nprepare: {{sources: [{{path: notes}}]}}\n"
+    )
+    run = Run(tmp_path / "run", recipe_file.load(path))
+    prepare(run)
+    lengths = TokenShards(run.tokens_dir("train")).lengths()
+    assert ledger(run)["kept"] == 6
+    assert len(lengths) > 8
+    assert lengths.max() == 64

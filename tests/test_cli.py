@@ -1,0 +1,103 @@
+"""The command line as its users meet it: exit codes, wording, one JSON object, no tracebacks for mistakes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests import tiny
+from tests.command import pakar
+
+
+def test_help_answers_at_once_and_without_torch() -> None:
+    script = "import sys; sys.argv = ['pakar', '--help']\nfrom pakar.cli import main\ntry: main()\nfinally: print(sorted({'torch', 'polars', 'pydantic'} & set(sys.modules)))"
+    shown = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert "[]" in shown.stdout
+    started = time.monotonic()
+    subprocess.run([sys.executable, "-m", "pakar", "--help"], capture_output=True, check=True)
+    fastest = time.monotonic() - started
+    for _ in range(4):
+        started = time.monotonic()
+        subprocess.run([sys.executable, "-m", "pakar", "--help"], capture_output=True, check=True)
+        fastest = min(fastest, time.monotonic() - started)
+    assert fastest < 0.3
+
+
+def test_importing_the_light_modules_changes_nothing_and_loads_nothing_heavy() -> None:
+    script = (
+        "import os, sys, logging; before = dict(os.environ), logging.root.level\n"
+        "import pakar, pakar.recipe, pakar.recipe_file, pakar.run, pakar.prepare, pakar.cli\n"
+        "assert (dict(os.environ), logging.root.level) == before\n"
+        "assert not {'torch', 'transformers', 'polars'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, tiny_base: Path) -> Path:
+    data = tiny.write_pairs(tmp_path / "rows.csv", tiny.pairs(20))
+    tiny.write_recipe(tmp_path / "recipe.yaml", data, tiny_base)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["frobnicate"], 2, "No such command"),
+        (["check", "absent.yaml"], 2, "there is no recipe absent.yaml"),
+        (["check", "recipe.yaml", "--set", "train.methd=1"], 2, "did you mean `method`?"),
+        (
+            ["check", "recipe.yaml", "--set", "train.method.rank=-4"],
+            2,
+            "train.method.rank = -4: expected greater than or equal to 1",
+        ),
+        (["run", "recipe.yaml", "--set", "model.base=./rows.csv"], 2, "is a file"),
+        (["run", "recipe.yaml", "--set", "prepare.sources.0.path=absent.csv"], 4, "absent.csv"),
+        (["run", "recipe.yaml", "--set", "prepare.sources.0.shape.answer=anser"], 4, "write `answer: answer`"),
+        (["run", "recipe.yaml", "--set", "prepare.split.test=900"], 4, "only 20 rows are left"),
+        (["init", "absent.csv"], 4, "absent.csv"),
+        (["chat"], 2, "--base MODEL"),
+        (["chat", "absent"], 1, "there is no run 'absent'"),
+        (["report", "absent"], 1, "there is no run 'absent'"),
+    ],
+)
+def test_a_mistake_gets_words_a_next_step_and_its_exit_code(
+    folder: Path, arguments: list[str], code: int, message: str
+) -> None:
+    done = pakar(*arguments, cwd=folder)
+    assert (done.returncode, "Traceback" in done.stderr) == (code, False), done.stderr
+    assert message in done.stderr
+
+
+def test_json_mode_prints_exactly_one_object_also_for_errors(folder: Path) -> None:
+    good = pakar("check", "recipe.yaml", "--json", cwd=folder)
+    assert json.loads(good.stdout)["name"] == "tiny"
+    bad = pakar("check", "absent.yaml", "--json", cwd=folder)
+    assert json.loads(bad.stdout)["exit_code"] == 2
+
+
+def test_the_schema_is_valid_json(folder: Path) -> None:
+    assert json.loads(pakar("check", "--schema", cwd=folder).stdout)["additionalProperties"] is False
+
+
+def test_init_shows_what_it_found_writes_a_recipe_and_keeps_the_old_one(folder: Path) -> None:
+    first = pakar("init", "rows.csv", cwd=folder)
+    assert first.returncode == 0, first.stderr
+    assert "question" in first.stdout
+    assert "How can I sleep in week 0?" in first.stdout
+    assert pakar("check", cwd=folder).returncode == 0
+    (folder / "pakar.yaml").write_text("name: mine\n")
+    again = pakar("init", "rows.csv", cwd=folder)
+    assert again.returncode == 0
+    assert (folder / "pakar.yaml.old-1").read_text() == "name: mine\n"
+
+
+def test_chat_with_a_base_model_answers_piped_questions(folder: Path, tiny_base: Path) -> None:
+    done = pakar("chat", "--base", tiny_base, cwd=folder, stdin="How can I sleep?\n/new\nWhy?\n")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count(f"{tiny_base}: ") == 2
