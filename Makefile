@@ -3,13 +3,14 @@
 # make check        formatting, lint, types, import rules
 # make test         all tests; `make test-fast` leaves the slow ones out
 # make format       put the code into its standard form
+# make docs         write the pages that are generated
 
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 SOURCES := src tests scripts benchmarks
 
-.PHONY: quickstart setup check test test-fast format clean
+.PHONY: quickstart setup check test test-fast format docs clean
 
 quickstart: $(VENV)/.installed
 	$(BIN)/pakar run recipes/quickstart.yaml
@@ -21,6 +22,7 @@ check: $(VENV)/.installed-dev
 	$(BIN)/ruff check $(SOURCES)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python scripts/recipe_reference.py --check
 
 test: $(VENV)/.installed-dev
 	$(BIN)/pytest
@@ -31,6 +33,9 @@ test-fast: $(VENV)/.installed-dev
 format: $(VENV)/.installed-dev
 	$(BIN)/ruff check --fix --exit-zero $(SOURCES)
 	$(BIN)/ruff format $(SOURCES)
+
+docs: $(VENV)/.installed-dev
+	$(BIN)/python scripts/recipe_reference.py
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -204,7 +204,7 @@ class Train(Section):
     max_gradient_norm: Annotated[float, Field(gt=0)] = 1.0
     """Gradients are scaled down to this norm."""
     validate_every: Count | None = None
-    """Steps between measurements of the validation loss. Empty: about twenty in all, at least one an epoch."""
+    """Steps between measurements of the validation loss. Empty: about twenty in all, fewer if they would take long."""
     patience: Annotated[int, Field(ge=0)] = 3
     """Stop when the validation loss has not improved for so many measurements. 0: never stop early."""
     checkpoint_every: Count = 50

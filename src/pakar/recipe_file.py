@@ -268,16 +268,17 @@ def _sections_at(path: KeyPath) -> list[type[BaseModel]]:
         if isinstance(part, int):
             continue
         fields = [s.model_fields[part].annotation for s in sections if part in s.model_fields]
-        sections = [found for annotation in fields for found in _models_in(annotation)]
+        sections = [found for annotation in fields for found in models_in(annotation)]
     return sections
 
 
-def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+def models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    """The section classes inside a type annotation, such as all members of a tagged choice."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield annotation
     elif get_origin(annotation) in (Union, types.UnionType, Annotated, tuple, list):
         for argument in get_args(annotation):
-            yield from _models_in(argument)
+            yield from models_in(argument)
 
 
 def _dotted(path: KeyPath) -> str:

@@ -24,6 +24,10 @@ from pakar.prepare.sources.rows import batches
 from pakar.recipe import Shape, Source, TextShape
 
 EXAMPLES = 3
+FEW = 10
+"""Records; with fewer, none are kept apart for validation and test."""
+NEAR = 2
+"""Folders to climb at most before a path is written in full."""
 SMALL = 500
 """Records; with fewer, re-phrased questions are worth their time."""
 LARGE = 20_000
@@ -209,6 +213,8 @@ def recipe_yaml(discovery: Discovery, recipe_path: Path) -> str:
         recipe=command_path,
         name=_scalar(_legal_name(discovery.path)),
         cut=_advice_for_large_files(discovery),
+        share="0.1" if discovery.usable >= FEW else "0  ",
+        too_few="" if discovery.usable >= FEW else "; with so few records, none",
         source=_source_lines(discovery, recipe_path),
         augment="{kind: rephrase, copies: 2}" if copies else "{kind: none}",
         augment_comment="the data is small" if copies else "{kind: rephrase, copies: 2} adds re-phrased questions",
@@ -234,8 +240,8 @@ prepare:
   sources:
 {source}
   split:
-    validation: 0.1        # share that chooses the best checkpoint
-    test: 0.1              # share kept apart for the final figures
+    validation: {share}        # share that chooses the best checkpoint
+    test: {share}              # share kept apart for the final figures{too_few}
   augment: {augment}    # extra training rows by re-phrasing: {augment_comment}
 
 train:
@@ -266,8 +272,7 @@ def _advice_for_large_files(discovery: Discovery) -> str:
 
 
 def _source_lines(discovery: Discovery, recipe_path: Path) -> str:
-    relative = Path(os.path.relpath(discovery.path.resolve(), recipe_path.resolve().parent)).as_posix()
-    lines = [f"    - path: {_scalar(relative)}    # relative to this file", f"      format: {discovery.format}"]
+    lines = [f"    - path: {_scalar(_path_from(recipe_path, discovery.path))}", f"      format: {discovery.format}"]
     if discovery.encoding:
         lines.append(f"      encoding: {_scalar(discovery.encoding)}")
     lines.append("      shape:               # which columns are used, and for what")
@@ -275,6 +280,12 @@ def _source_lines(discovery: Discovery, recipe_path: Path) -> str:
     return "\n".join(
         lines + [f"        {key}: {_scalar(value)}{_COMMENTS.get(key, '')}" for key, value in fields.items()]
     )
+
+
+def _path_from(recipe_path: Path, path: Path) -> str:
+    """`path` as seen from the recipe if it is near, so that both can be moved together; else in full."""
+    relative = Path(os.path.relpath(path.resolve(), recipe_path.resolve().parent)).as_posix()
+    return relative if relative.count("../") <= NEAR else str(path.resolve())
 
 
 def _copies(discovery: Discovery) -> int:

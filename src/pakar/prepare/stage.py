@@ -63,6 +63,10 @@ def prepare(run: Run) -> None:
         files.remove(spool)
         work.outputs = _outputs(run)
         work.counts = {"rows_in": ledger.rows_in, "kept": ledger.kept, "augmented": ledger.augmented}
+        if cut := ledger.changed["truncate"]:
+            progress.warn(
+                f"{cut:,} rows are longer than {context_tokens} tokens and lost their end; see model.context_tokens, prepare.too_long"
+            )
         progress.note(
             f"prepare: {ledger.rows_in:,} rows in = {ledger.kept:,} kept + {ledger.rejected.total():,} rejected ({ledger.summary()})"
         )

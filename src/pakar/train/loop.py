@@ -87,9 +87,15 @@ class Training:
 
     @property
     def validate_every(self) -> int:
-        """Steps between validations."""
-        automatic = max(1, min(self.plan.steps_per_epoch, self.total_steps // 20))
-        return self.section.validate_every or automatic
+        """Steps between validations: about twenty in all, fewer if they would cost more than a quarter of the training.
+
+        A forward pass costs a third of a training step on as many tokens (Kaplan et al. 2020, section 2.1).
+        """
+        if self.section.validate_every is not None or not len(self.validation):
+            return self.section.validate_every or self.total_steps
+        trained = self.section.epochs * int(self.plan.lengths.sum())
+        affordable = 0.25 * 3 * trained / int(self.validation.lengths().sum())
+        return max(1, round(self.total_steps / max(1, min(20, int(affordable)))))
 
     @property
     def schedule(self) -> Schedule:
