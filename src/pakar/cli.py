@@ -70,16 +70,18 @@ def main() -> None:
 def init(
     data: Annotated[Path, typer.Argument(metavar="DATA", help="Data file or folder to look at.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Recipe file to write.")] = DEFAULT_RECIPE,
+    shape: Annotated[
+        str, typer.Option("--shape", help="Which columns to take, such as '{kind: pairs, question: Q, answer: A}'.")
+    ] = "",
     as_json: AsJson = False,
 ) -> None:
     """Look at a data file, show what was recognised, and write a commented recipe for it."""
-    from pakar.prepare import discover
+    from pakar import files, recipe_file
+    from pakar.prepare import discover, draft
 
-    discovery = discover.look(data)
-    recipe = discover.recipe_yaml(discovery, output)
+    discovery = discover.look(data, recipe_file.shape(shape)) if shape else discover.look(data)
+    recipe = draft.recipe_yaml(discovery, output)
     kept = _set_aside(output, recipe)
-    from pakar import files
-
     files.write_text(output, recipe)
     if as_json:
         return _print_json(

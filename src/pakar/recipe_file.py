@@ -15,7 +15,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from pakar.errors import RecipeError
-from pakar.recipe import Recipe
+from pakar.recipe import Recipe, Shape
 
 KeyPath = tuple[str | int, ...]
 MAX_BYTES = 1_000_000
@@ -41,6 +41,21 @@ def load(path: Path, overrides: Sequence[str] = ()) -> Recipe:
     except ValidationError as error:
         raise _error(path, _explain(error.errors(), document)) from None
     return _with_absolute_paths(recipe, path.parent)
+
+
+def shape(yaml_text: str) -> Shape:
+    """A source's shape, given as one YAML value on the command line.
+
+    Raises:
+        RecipeError: it is not a shape.
+    """
+    name = "prepare.sources.0.shape"
+    document = _Document({"name": "x", "prepare": {"sources": [{"path": "x"}]}}, {}, [])
+    _apply(document, f"{name}={yaml_text}")
+    try:
+        return Recipe.model_validate(document.tree).prepare.sources[0].shape
+    except ValidationError as error:
+        raise _error(Path("--shape"), _explain(error.errors(), document)) from None
 
 
 def json_schema() -> str:
@@ -181,7 +196,8 @@ def _index(here: list[Any], part: str | int, name: str) -> int:
 def _error(path: Path, problems: Sequence[str]) -> RecipeError:
     listed = "\n".join(f"  {problem}" for problem in problems)
     count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
-    return RecipeError(f"{count} in {path}:\n{listed}", next_step=f"mend the file, then `pakar check {path}`.")
+    mend = f"mend the file, then `pakar check {path}`." if path.suffix else ""
+    return RecipeError(f"{count} in {path}:\n{listed}", next_step=mend)
 
 
 def _explain(details: Sequence[ErrorDetails], document: _Document) -> list[str]:

@@ -7,7 +7,7 @@ import pytest
 
 from pakar import recipe_file
 from pakar.errors import DataError
-from pakar.prepare import discover, sources
+from pakar.prepare import discover, draft, sources
 from pakar.prepare.sources.reading import resolve
 from pakar.recipe import NoAugmentation, PairsShape, Rephrase, Source, TextShape
 from tests.prepare.sources.helpers import SHARED, json_lines, shared, write
@@ -19,7 +19,7 @@ def _pairs(count: int) -> str:
 
 def _load(path: Path, recipe_path: Path) -> tuple[discover.Discovery, str]:
     found = discover.look(path)
-    return found, discover.recipe_yaml(found, recipe_path)
+    return found, draft.recipe_yaml(found, recipe_path)
 
 
 def test_a_look_counts_and_shows_examples(tmp_path: Path) -> None:

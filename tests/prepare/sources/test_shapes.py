@@ -177,7 +177,7 @@ def test_an_unclear_shape_shows_the_columns_and_what_to_write(tmp_path: Path) ->
     with pytest.raises(DataError, match="not clear which columns") as caught:
         read(path)
     assert "left: some words that say nothing" in caught.value.what
-    assert "shape: {kind: pairs, question: " in caught.value.next_step
+    assert "{kind: pairs, question: " in caught.value.next_step
 
 
 def test_a_column_of_running_text_is_text(tmp_path: Path) -> None:

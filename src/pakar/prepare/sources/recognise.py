@@ -50,7 +50,8 @@ def unrecognised(path: Path, columns: Sequence[str], rows: Sequence[Row]) -> Dat
     hint = " The file is already tokenised; bring the texts instead." if "input_ids" in columns else ""
     return DataError(
         f"{path}: it is not clear which columns hold questions and answers.{hint} Columns and values:\n{shown}{more}",
-        next_step=f"say it in the recipe, below the source's path, with the right names: {_suggestion(columns, rows)}.",
+        next_step=f"say it with the right names: `pakar init FILE --shape '…'`, or `shape: …` below the source's path in the recipe, where … is "
+        f"{_suggestion(columns, rows)}.",
     )
 
 
@@ -64,11 +65,11 @@ def _suggestion(columns: Sequence[str], rows: Sequence[Row]) -> str:
     longest = sorted(columns, key=lambda name: -by_words[name])[:2]
     text, *other = longest
     question = names.find(columns, names.QUESTION[:8]) or (other[0] if other and by_words[other[0]] else None)
-    as_text = f"`shape: {{kind: text, column: {json.dumps(text, ensure_ascii=False)}}}` for running text"
+    as_text = f"`{{kind: text, column: {json.dumps(text, ensure_ascii=False)}}}` for running text"
     if question is None or question == text:
         return as_text
     pair = f"question: {json.dumps(question, ensure_ascii=False)}, answer: {json.dumps(text, ensure_ascii=False)}"
-    return f"`shape: {{kind: pairs, {pair}}}` for questions with answers, or {as_text}"
+    return f"`{{kind: pairs, {pair}}}` for questions with answers, or {as_text}"
 
 
 def _samples(name: str, rows: Sequence[Row]) -> str:
