@@ -9,23 +9,18 @@ finds was made from the same inputs and can be gone on with.
 from __future__ import annotations
 
 import json
-import os
-import platform
-import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
 
 from filelock import FileLock, Timeout
 from pydantic import BaseModel
 
-from pakar import files, progress, recipe_file, text
+from pakar import files, progress, provenance, recipe_file, text
 from pakar.conversation import Split
 from pakar.errors import UserError
 from pakar.recipe import Recipe
@@ -42,7 +37,6 @@ _STAGE_CODE: dict[StageName, tuple[str, ...]] = {
     "train": ("train", *_SHARED_CODE),
     "evaluate": ("evaluate", "engine", *_SHARED_CODE),
 }
-_PACKAGES = ("torch", "transformers", "peft", "accelerate", "polars", "numpy", "sacrebleu")
 
 
 @dataclass(frozen=True)
@@ -165,7 +159,8 @@ class Run:
         inputs = {**inputs, "code": _code_fingerprint(stage)}
         directory = self.stage_dir(stage)
         if (directory / "stage.json").exists():
-            changed = _differences(self.record(stage)["inputs"], inputs)
+            record = self.record(stage)
+            changed = _differences(record["inputs"], inputs) + _damaged(directory, record["files"])
             if not changed:
                 progress.note(f"{stage}: unchanged, skipped")
                 yield None
@@ -177,7 +172,7 @@ class Run:
         yield work
         finished = {
             "stage": stage, "inputs": inputs, "outputs": work.outputs, "counts": work.counts,
-            "seconds": round(time.monotonic() - started, 3), "finished": _now(),
+            "files": _sizes(directory), "seconds": round(time.monotonic() - started, 3), "finished": provenance.now(),
         }  # fmt: skip
         files.write_json(directory / "stage.json", finished)
         (directory / "started.json").unlink(missing_ok=True)
@@ -249,6 +244,22 @@ def _differences(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]
     return sorted(name for name in {*before, *now} if before.get(name) != now.get(name))
 
 
+def _sizes(directory: Path) -> dict[str, int]:
+    """Bytes of every file that a stage leaves for others; checkpoints may be deleted to save room."""
+    found = (path for path in sorted(directory.rglob("*")) if path.is_file() and path.name != "started.json")
+    named = ((path.relative_to(directory).as_posix(), path) for path in found)
+    return {name: path.stat().st_size for name, path in named if not name.startswith("checkpoints/")}
+
+
+def _damaged(directory: Path, sizes: Mapping[str, int]) -> list[str]:
+    """Files that are gone or have another size than when the stage finished; three at most."""
+
+    def is_whole(name: str, size: int) -> bool:
+        return (directory / name).is_file() and (directory / name).stat().st_size == size
+
+    return [f"{directory.name}/{name}" for name, size in sizes.items() if not is_whole(name, size)][:3]
+
+
 def _open_stage(directory: Path, inputs: Mapping[str, str]) -> bool:
     """Make the stage's directory ready; True if it holds unfinished work from the same inputs."""
     started = directory / "started.json"
@@ -279,46 +290,14 @@ def _write_provenance(run: Run) -> None:
         {
             "format": FORMAT,
             "name": run.recipe.name,
-            "written": _now(),
+            "written": provenance.now(),
             "command": ["pakar", "run", *sys.argv[2:]],
             "seed": run.recipe.seed,
             "recipe_fingerprint": section_fingerprint(run.recipe),
             "base": {"name": run.recipe.model.base, "revision": run.recipe.model.revision},
-            "versions": {"pakar": metadata.version("pakar"), "python": platform.python_version()}
-            | {name: metadata.version(name) for name in _PACKAGES},
-            "git": _git(),
-            "hardware": _hardware(),
+            "versions": provenance.versions(),
+            "git": provenance.git(),
+            "hardware": provenance.hardware(),
             "stages": states,
         },
     )
-
-
-def _git() -> dict[str, Any] | None:
-    """Commit of the folder that the command was typed in, if it is a git checkout."""
-
-    def git(*arguments: str) -> str:
-        done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=True, timeout=10)  # noqa: S603, S607
-        return done.stdout.strip()
-
-    try:
-        return {"commit": git("rev-parse", "HEAD"), "uncommitted_changes": bool(git("status", "--porcelain"))}
-    except (OSError, subprocess.SubprocessError):
-        return None
-
-
-def _hardware() -> dict[str, Any]:
-    model = platform.processor() or platform.machine()
-    information = Path("/proc/cpuinfo")
-    if information.exists():
-        names = [
-            line.split(":", 1)[1].strip()
-            for line in information.read_text().splitlines()
-            if line.startswith("model name")
-        ]
-        model = names[0] if names else model
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else None
-    return {"system": platform.platform(), "processor": model, "cores": os.cpu_count(), "memory_bytes": memory}
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
