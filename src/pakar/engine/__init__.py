@@ -22,12 +22,14 @@ class Completion:
         stop_reason: Why it stops there.
         prompt_tokens: Tokens read.
         answer_tokens: Tokens written, the end mark included.
+        prompt_cut: The conversation was longer than the context allows, and its oldest part was not read.
     """
 
     text: str
     stop_reason: StopReason
     prompt_tokens: int
     answer_tokens: int
+    prompt_cut: bool = False
 
 
 class Engine(Protocol):

@@ -10,10 +10,13 @@ import torch
 from transformers import GenerationConfig, PreTrainedModel, TextIteratorStreamer
 
 from pakar.conversation import Conversation
-from pakar.engine import Completion
+from pakar.engine import Completion, StopReason
 from pakar.models.base import device
 from pakar.models.prompt import Renderer
 from pakar.recipe import Sampling
+
+ROOM_FOR_ANSWER = 64
+"""Tokens that a prompt must leave free in the context."""
 
 
 class LocalEngine:
@@ -22,7 +25,8 @@ class LocalEngine:
     Args:
         model: In evaluation mode.
         renderer: The one that the model was trained with.
-        context_tokens: Prompt and answer together never pass this; older turns are left out first.
+        context_tokens: Prompt and answer together never pass this, so a long prompt leaves less room for the answer. One
+            that leaves less than ROOM_FOR_ANSWER loses its oldest turns, then its beginning.
     """
 
     def __init__(self, model: PreTrainedModel, renderer: Renderer, context_tokens: int) -> None:
@@ -32,7 +36,8 @@ class LocalEngine:
 
     def complete(self, conversations: Sequence[Conversation], sampling: Sampling, seed: int) -> list[Completion]:
         """See `Engine`. All conversations run as one batch, padded on the left; pads are masked by length."""
-        prompts = [self._fit(conversation, sampling) for conversation in conversations]
+        fitted = [self._fit(conversation) for conversation in conversations]
+        prompts = [prompt for prompt, _ in fitted]
         width = max(map(len, prompts))
         ids = torch.zeros((len(prompts), width), dtype=torch.long)
         mask = torch.zeros_like(ids)
@@ -41,11 +46,11 @@ class LocalEngine:
             mask[row, width - len(prompt) :] = 1
         torch.manual_seed(seed)
         written = self._generate(ids, mask, sampling)[:, width:]
-        return [self._completion(len(p), row.tolist()) for p, row in zip(prompts, written, strict=True)]
+        return [self._completion(prompt, cut, row.tolist()) for (prompt, cut), row in zip(fitted, written, strict=True)]
 
     def stream(self, conversation: Conversation, sampling: Sampling, seed: int) -> Iterator[str]:
         """See `Engine`."""
-        prompt = torch.tensor([self._fit(conversation, sampling)])
+        prompt = torch.tensor([self._fit(conversation)[0]])
         streamer = TextIteratorStreamer(self._renderer.tokenizer, skip_prompt=True, skip_special_tokens=True)
         torch.manual_seed(seed)
         failure: list[BaseException] = []
@@ -86,18 +91,21 @@ class LocalEngine:
         pad = self._renderer.tokenizer.pad_token_id
         return int(pad) if isinstance(pad, int) else self._renderer.end_id
 
-    def _completion(self, prompt_tokens: int, written: list[int]) -> Completion:
+    def _completion(self, prompt: list[int], cut: bool, written: list[int]) -> Completion:
+        written = written[: self._context_tokens - len(prompt)]
         ended = self._renderer.end_id in written
         ids = written[: written.index(self._renderer.end_id)] if ended else written
         text = self._renderer.tokenizer.decode(ids, skip_special_tokens=True)
         assert isinstance(text, str)  # noqa: S101 - narrows a type for the checker
-        return Completion(text.strip(), "end" if ended else "length", prompt_tokens, len(ids) + int(ended))
+        reason: StopReason = "end" if ended else "length"
+        return Completion(text.strip(), reason, len(prompt), len(ids) + int(ended), prompt_cut=cut)
 
-    def _fit(self, conversation: Conversation, sampling: Sampling) -> list[int]:
-        """Prompt ids that leave room for the answer: the oldest turns go first, then the prompt's own beginning."""
-        room = max(self._context_tokens - sampling.max_tokens, self._context_tokens // 2)
+    def _fit(self, conversation: Conversation) -> tuple[list[int], bool]:
+        """Prompt ids that leave room for an answer, and whether something had to be left out for it."""
+        room = self._context_tokens - min(ROOM_FOR_ANSWER, self._context_tokens // 2)
         first = 1 if conversation[0].role == "system" else 0
         system, turns = conversation[:first], conversation[first:]
         while len(ids := self._renderer.prompt((*system, *turns))) > room and len(turns) > 2:
             turns = turns[2:]
-        return ids[-room:]
+        cut = len(ids) > room or len(system) + len(turns) < len(conversation)
+        return (ids if len(ids) <= room else [ids[0], *ids[1 - room :]]), cut

@@ -33,6 +33,7 @@ class Answer:
         prompt_tokens: Tokens read.
         answer_tokens: Tokens written, the end mark included.
         seconds: Wall time of its batch, divided evenly.
+        prompt_cut: The conversation was too long, and its oldest part was not read.
     """
 
     id: str
@@ -43,6 +44,7 @@ class Answer:
     prompt_tokens: int
     answer_tokens: int
     seconds: float
+    prompt_cut: bool = False
 
 
 def choose(examples: Sequence[Example], count: int, seed: int) -> list[Example]:
@@ -84,6 +86,7 @@ def _rows(batch: Sequence[Example], completions: Sequence[Completion], seconds: 
             prompt_tokens=completion.prompt_tokens,
             answer_tokens=completion.answer_tokens,
             seconds=round(seconds, 4),
+            prompt_cut=completion.prompt_cut,
         )
         yield asdict(answer)
 

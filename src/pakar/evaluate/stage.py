@@ -41,7 +41,8 @@ def evaluate(run: Run) -> None:
             scored[name] = scores.score(test, likelihoods, answers.read(run.answers_file(name)), section)
             scores.write(run.scores_file(name), scored[name])
         # 4. Scores → metrics with intervals, and the comparison.
-        settings = summary.settings(scored, section, seed) | _model_settings(run, base)
+        cut = sum(answer.prompt_cut for answer in answers.read(run.answers_file("tuned")))
+        settings = summary.settings(scored, section, seed) | _model_settings(run, base) | {"prompts_cut": cut}
         files.write_json(run.metrics_file, {**summary.summarise(scored, section, seed), "settings": settings})
         # 5. For those who come after: metrics.json holds no times, so equal runs have equal fingerprints.
         work.outputs["metrics"] = files.sha256(run.metrics_file)

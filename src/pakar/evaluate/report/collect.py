@@ -49,7 +49,11 @@ def collect(run: Run) -> Report:
         name=recipe.name,
         noun=noun,
         verdict=verdict.verdict(metrics, tested or 0, noun, recipe.evaluate.confidence),
-        warnings=(*_unfinished(records), *verdict.warnings(training.get("warning"), tested, noun, ledger, questions)),
+        warnings=(
+            *_unfinished(records),
+            *verdict.warnings(training.get("warning"), tested, noun, ledger, questions),
+            *verdict.cut_prompts(measured.get("settings") or {}),
+        ),
         metrics=metrics,
         systems=systems,
         confidence=recipe.evaluate.confidence,

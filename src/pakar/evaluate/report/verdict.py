@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from pakar.evaluate.report import wording
 from pakar.evaluate.report.content import Answer, Comparison, Estimate, Ledger, Metric, Outcome, Question, Verdict
@@ -136,6 +137,14 @@ def warnings(
     if ledger:
         found += _data_warnings(ledger)
     return (*found, *_answer_warnings(list(questions)))
+
+
+def cut_prompts(settings: Mapping[str, Any]) -> tuple[str, ...]:
+    """A warning when questions were too long to be read whole."""
+    count = settings.get("prompts_cut") or 0
+    return (
+        (f"Questions too long for the model's context, answered without their beginning: {count:,}.",) if count else ()
+    )
 
 
 def _data_warnings(ledger: Ledger) -> list[str]:
