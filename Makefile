@@ -8,7 +8,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-SOURCES := src tests scripts benchmarks
+SOURCES := src tests scripts
 
 .PHONY: quickstart setup check test test-fast format docs clean
 
