@@ -1,6 +1,6 @@
 """Write docs/recipe.md from the recipe's own types and docstrings; `--check` only says whether it is up to date.
 
-    python scripts/recipe_reference.py
+python scripts/recipe_reference.py
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from pakar import recipe
-from pakar.recipe_file import models_in
+from pakar.recipe_errors import models_in
 
 PAGE = Path(__file__).parent.parent / "docs" / "recipe.md"
 HEAD = """# The recipe
@@ -36,7 +36,9 @@ def _section(section: type[BaseModel], path: str) -> Iterator[str]:
         if inner:
             below.append((full, inner))
         if field.description or not inner:
-            rows.append(f"| `{name}` | {_default(field.default, required=field.is_required())} | {_prose(field.description)} |")
+            rows.append(
+                f"| `{name}` | {_default(field.default, required=field.is_required())} | {_prose(field.description)} |"
+            )
     rows = [row for row in rows if not row.startswith("| `kind`")]
     if rows:
         yield from ["| key | default | meaning |", "|---|---|---|", *rows, ""]

@@ -74,6 +74,26 @@ def test_the_same_recipe_gives_the_same_everything(finished: Path, tmp_path: Pat
     assert results(again) == results(finished)
 
 
+def test_the_order_of_the_rows_changes_nothing_in_the_weights(finished: Path, tmp_path: Path, tiny_base: Path) -> None:
+    folder = make_folder(tmp_path / "reversed", tiny_base)
+    tiny.write_pairs(folder / "rows.csv", tiny.pairs(30)[::-1])
+    assert pakar("run", "recipe.yaml", cwd=folder).returncode == 0
+    assert results(folder)["weights"] == results(finished)["weights"]
+
+
+def test_unfinished_work_from_other_inputs_is_thrown_away_with_words(tmp_path: Path, tiny_base: Path) -> None:
+    folder = make_folder(tmp_path / "changed", tiny_base)
+    process = start("run", "recipe.yaml", "--set", "train.epochs=400", cwd=folder)
+    checkpoints = folder / "runs" / "tiny" / "train" / "checkpoints"
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and not list(checkpoints.glob("step-0000000[2-9]")):
+        time.sleep(0.05)
+    process.kill()
+    process.communicate()
+    done = pakar("train", "recipe.yaml", cwd=folder)
+    assert "train: unfinished work is thrown away, because train section changed" in done.stderr
+
+
 def test_a_second_run_skips_all_and_a_changed_value_reruns_only_what_it_must(tmp_path: Path, tiny_base: Path) -> None:
     folder = make_folder(tmp_path / "run", tiny_base)
     assert pakar("run", "recipe.yaml", cwd=folder).returncode == 0
@@ -97,7 +117,7 @@ def test_killed_at_random_moments_it_ends_up_with_the_same_weights(
     kills = 0
     while kills < 8:
         process = start("run", "recipe.yaml", cwd=folder)
-        # Most of a run's time is imports; the moments of interest are when files appear.
+        # Most of a run's time goes into imports; the moments of interest are when files appear.
         _wait_for_progress(process, folder, chance)
         if process.poll() is not None:
             break
@@ -143,8 +163,11 @@ def test_ctrl_c_ends_with_130_and_words_and_the_next_run_goes_on(tmp_path: Path,
     assert process.returncode == 130
     assert "interrupted; the same command goes on" in told
     assert "Traceback" not in told
-    short = pakar("train", "recipe.yaml", "--set", "train.epochs=400", "--set", "train.patience=1", cwd=folder)
-    assert "runs again" not in short.stderr
+    again = start("train", "recipe.yaml", "--set", "train.epochs=400", "--set", "train.checkpoint_every=50", cwd=folder)
+    assert again.stderr is not None
+    assert any("train: goes on from step" in line for line in again.stderr)
+    again.kill()
+    again.communicate()
 
 
 def test_an_interrupted_training_goes_on_from_its_checkpoint(tmp_path: Path, tiny_base: Path) -> None:
@@ -163,7 +186,8 @@ def test_an_interrupted_training_goes_on_from_its_checkpoint(tmp_path: Path, tin
 def test_two_processes_cannot_work_in_one_run(tmp_path: Path, tiny_base: Path) -> None:
     folder = make_folder(tmp_path / "locked", tiny_base)
     process = start("run", "recipe.yaml", "--set", "train.epochs=400", cwd=folder)
-    while not (folder / "runs" / "tiny" / ".lock").exists():
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and not (folder / "runs" / "tiny" / "run.json").exists():
         time.sleep(0.02)
     other = pakar("run", "recipe.yaml", cwd=folder)
     process.kill()

@@ -29,6 +29,10 @@ GREETING = (
 )
 
 
+PLAIN = Sampling(repetition_penalty=1.2)
+"""For a base model without a recipe: small models get caught in loops without a penalty."""
+
+
 @dataclass
 class Speaker:
     """One system in the chat, with its own memory of the conversation."""
@@ -77,7 +81,7 @@ def of_base(name: str) -> list[Speaker]:
     section = recipe.Model(base=str(local.resolve()) if local.exists() and name != "starter" else name)
     base = base_models.find(section)
     context_tokens = min(section.context_tokens, base.context_limit())
-    return [Speaker(base.name, LocalEngine(base.load(), renderer(base.tokenizer()), context_tokens), Sampling())]
+    return [Speaker(base.name, LocalEngine(base.load(), renderer(base.tokenizer()), context_tokens), PLAIN)]
 
 
 def talk(speakers: list[Speaker], seed: int) -> None:

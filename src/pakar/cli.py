@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 INTERRUPTED = 130
 DEFAULT_RECIPE = Path("pakar.yaml")
+DEFAULT_RUNS_DIR = Path("runs")
 
 app = typer.Typer(
     name="pakar",
@@ -62,7 +63,8 @@ def main() -> None:
             traceback.print_exc()
             code = _fail("this is a fault in Pakar, not yours; please report it with the lines above", 1, arguments)
     if code == INTERRUPTED:
-        _fail("interrupted; the same command goes on where this one stopped", INTERRUPTED, arguments)
+        goes_on = "" if arguments[:1] == ["chat"] else "; the same command goes on where this one stopped"
+        _fail(f"interrupted{goes_on}", INTERRUPTED, arguments)
     sys.exit(code if isinstance(code, int) else 0)
 
 
@@ -118,7 +120,7 @@ def check(
 def run(
     recipe: RecipePath = DEFAULT_RECIPE,
     overrides: Overrides = [],  # noqa: B006
-    runs_dir: RunsDir = Path("runs"),
+    runs_dir: RunsDir = DEFAULT_RUNS_DIR,
     as_json: AsJson = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -127,14 +129,14 @@ def run(
     loaded = _load(recipe, overrides, quiet=quiet, verbose=verbose)
     from pakar.pipeline import run_all
 
-    _show(run_all(loaded, runs_dir), as_json=as_json)
+    _show(run_all(loaded, runs_dir, _command(recipe, overrides, runs_dir)), as_json=as_json)
 
 
 @app.command()
 def prepare(
     recipe: RecipePath = DEFAULT_RECIPE,
     overrides: Overrides = [],  # noqa: B006
-    runs_dir: RunsDir = Path("runs"),
+    runs_dir: RunsDir = DEFAULT_RUNS_DIR,
     as_json: AsJson = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -145,7 +147,7 @@ def prepare(
     from pakar.prepare.stage import prepare as prepare_stage
     from pakar.run import begin
 
-    this = begin(loaded, runs_dir)
+    this = begin(loaded, runs_dir, _command(recipe, overrides, runs_dir))
     prepare_stage(this)
     ledger = files.read_json(this.ledger_file)
     if as_json:
@@ -157,7 +159,7 @@ def prepare(
 def train(
     recipe: RecipePath = DEFAULT_RECIPE,
     overrides: Overrides = [],  # noqa: B006
-    runs_dir: RunsDir = Path("runs"),
+    runs_dir: RunsDir = DEFAULT_RUNS_DIR,
     as_json: AsJson = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -168,7 +170,7 @@ def train(
     from pakar.run import begin
     from pakar.train.stage import train as train_stage
 
-    this = begin(loaded, runs_dir)
+    this = begin(loaded, runs_dir, _command(recipe, overrides, runs_dir))
     train_stage(this)
     facts = files.read_json(this.training_file)
     if as_json:
@@ -180,7 +182,7 @@ def train(
 def evaluate(
     recipe: RecipePath = DEFAULT_RECIPE,
     overrides: Overrides = [],  # noqa: B006
-    runs_dir: RunsDir = Path("runs"),
+    runs_dir: RunsDir = DEFAULT_RUNS_DIR,
     as_json: AsJson = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -191,7 +193,7 @@ def evaluate(
     from pakar.evaluate.stage import evaluate as evaluate_stage
     from pakar.run import begin
 
-    this = begin(loaded, runs_dir)
+    this = begin(loaded, runs_dir, _command(recipe, overrides, runs_dir))
     evaluate_stage(this)
     write(this)
     _show(this, as_json=as_json)
@@ -200,7 +202,7 @@ def evaluate(
 @app.command()
 def report(
     name: Annotated[str, typer.Argument(metavar="RUN", help="Name or directory of a run.")],
-    runs_dir: RunsDir = Path("runs"),
+    runs_dir: RunsDir = DEFAULT_RUNS_DIR,
     as_json: AsJson = False,
 ) -> None:
     """Write the report of a run again and show its table."""
@@ -213,11 +215,11 @@ def report(
 
 
 @app.command()
-def runs(runs_dir: RunsDir = Path("runs"), as_json: AsJson = False) -> None:
+def runs(runs_dir: RunsDir = DEFAULT_RUNS_DIR, as_json: AsJson = False) -> None:
     """List the runs and how far each is."""
     from pakar import files
 
-    found = [files.read_json(path) for path in sorted(runs_dir.glob("*/run.json"))]
+    found = [record for path in sorted(runs_dir.glob("*/run.json")) if (record := files.read_json_if_whole(path))]
     if as_json:
         return _print_json({"runs": found})
     for record in found:
@@ -234,7 +236,7 @@ def chat(
     seed: Annotated[
         int, typer.Option("--seed", help="Fixes the choice of words when the recipe's temperature is not 0.")
     ] = 1,
-    runs_dir: RunsDir = Path("runs"),
+    runs_dir: RunsDir = DEFAULT_RUNS_DIR,
 ) -> None:
     """Talk with the tuned model, the base model, or both, in the terminal."""
     if system not in ("base", "tuned", "both"):
@@ -271,6 +273,12 @@ def _load(recipe: Path, overrides: list[str], *, quiet: bool, verbose: bool) -> 
     return recipe_file.load(recipe, overrides)
 
 
+def _command(recipe: Path, overrides: list[str], runs_dir: Path) -> list[str]:
+    """The command that repeats the whole run."""
+    elsewhere = [] if runs_dir == DEFAULT_RUNS_DIR else ["--runs-dir", str(runs_dir)]
+    return ["pakar", "run", str(recipe), *(word for override in overrides for word in ("--set", override)), *elsewhere]
+
+
 def _silence_libraries() -> None:
     """Advice of libraries to programmers is not for users; `-v` lets it through."""
     import logging
@@ -296,6 +304,10 @@ def _show(this: Run, *, as_json: bool) -> None:
 
 def _set_aside(output: Path, new: str) -> Path | None:
     """Keep a recipe that is in the way under a free name; edits of users are never overwritten."""
+    if output.is_dir():
+        raise UsageMistakeError(
+            f"--output {output} is a directory; expected a file name such as {output / 'pakar.yaml'}"
+        )
     if not output.exists() or output.read_text(encoding="utf-8", errors="replace") == new:
         return None
     spare = next(p for n in range(1, 10_000) if not (p := output.with_name(f"{output.name}.old-{n}")).exists())

@@ -43,6 +43,15 @@ def read_json(path: Path) -> Any:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
+def read_json_if_whole(path: Path) -> dict[str, Any] | None:
+    """The JSON object in `path`; None if there is no file, or it holds something else."""
+    try:
+        value = read_json(path)
+    except (FileNotFoundError, ValueError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
 def write_json_lines(path: Path, rows: Iterable[object]) -> None:
     """Write one JSON value a line, atomically."""
     write_text(path, "".join(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows))
@@ -110,6 +119,6 @@ def replacing_directory(path: Path) -> Iterator[Path]:
 
 
 def sweep(directory: Path) -> None:
-    """Remove temporary files and directories that a killed process left behind in `directory`."""
-    for path in directory.glob(".*.tmp"):
+    """Remove temporary files and directories that a killed process left behind anywhere below `directory`."""
+    for path in list(directory.rglob(".*.tmp")):
         remove(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from pakar.evaluate.report import write
@@ -12,14 +13,19 @@ from pakar.run import Run, begin
 from pakar.train.stage import train
 
 
-def run_all(recipe: Recipe, runs_dir: Path) -> Run:
+def run_all(recipe: Recipe, runs_dir: Path, command: Sequence[str] = ()) -> Run:
     """Turn data into a tuned, measured model. Stages whose inputs are unchanged are skipped.
+
+    Args:
+        recipe: What to do.
+        runs_dir: Where run directories are; the run's has the recipe's name.
+        command: What was typed, shown in the report as the way to repeat the run.
 
     Raises:
         UserError: something the user can mend; what is finished stays finished.
     """
     # 1. Take up the run directory, or make it.
-    run = begin(recipe, runs_dir)
+    run = begin(recipe, runs_dir, command)
     # 2. Raw files → clean examples in three splits, a ledger of every row, token shards.
     prepare(run)
     # 3. Token shards → the tuned model, from the checkpoint with the lowest validation loss.

@@ -6,19 +6,50 @@ Reading a YAML file into it, and telling all that is wrong at once, is `recipe_f
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import re
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, Strict, model_validator
 
-Share = Annotated[float, Field(ge=0, lt=1)]
-Count = Annotated[int, Field(ge=1)]
-Portion = Annotated[int | float, Field(ge=0)]
+EXPONENT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+", re.ASCII)
+
+
+def _exponent(value: Any) -> Any:
+    """YAML 1.1 takes `1e-3` for text, because it lacks the dot of `1.0e-3`; here it is a number."""
+    return float(value) if isinstance(value, str) and EXPONENT.fullmatch(value) else value
+
+
+def _whole_rows(value: float) -> float:
+    return int(value) if value >= 1 and value == int(value) else value
+
+
+# Numbers are strict: neither `true` nor "3" counts as 3, and 3.0 is not a whole number.
+EXACT = Strict()
+AS_WRITTEN = BeforeValidator(_exponent)
+Share = Annotated[float, EXACT, Field(ge=0, lt=1), AS_WRITTEN]
+Count = Annotated[int, EXACT, Field(ge=1)]
+Portion = Annotated[float, EXACT, Field(ge=0), AfterValidator(_whole_rows), AS_WRITTEN]
 
 
 class Section(BaseModel):
     """A part of the recipe: immutable, closed, its field docstrings are the reference."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _empty_section_means_defaults(cls, values: Any) -> Any:
+        """`train:` with nothing below it is null in YAML; it means the same as leaving `train` out."""
+        if not isinstance(values, dict):
+            return values
+        kept = dict(values)
+        for name, field in cls.model_fields.items():
+            if name in kept and kept[name] is None:
+                if isinstance(field.default, Section):
+                    del kept[name]
+                elif isinstance(field.annotation, type) and issubclass(field.annotation, Section):
+                    kept[name] = {}
+        return kept
 
 
 class Model(Section):
@@ -28,7 +59,7 @@ class Model(Section):
     """`starter` (bundled, no download), a local directory in Hugging Face layout, or a hub id such as `gpt2`."""
     revision: str | None = None
     """Commit, tag or branch of a hub model. Empty: the newest, and the run records which one it was."""
-    context_tokens: Annotated[int, Field(ge=16)] = 512
+    context_tokens: Annotated[int, EXACT, Field(ge=16)] = 512
     """Longest example in tokens, prompt and answer together. Never more than the model's own limit."""
     system_prompt: str = ""
     """Put before every conversation that has no system message of its own, in training, evaluation and chat alike."""
@@ -131,7 +162,7 @@ class Rephrase(Section):
     """Re-phrase the questions of training rows by rules ("How can I …" → "What are ways to …"); answers stay."""
 
     kind: Literal["rephrase"] = "rephrase"
-    copies: Annotated[int, Field(ge=1, le=10)] = 2
+    copies: Annotated[int, EXACT, Field(ge=1, le=10)] = 2
     """At most so many re-phrasings of each training row."""
 
 
@@ -191,21 +222,21 @@ class Train(Section):
     """Passes over the training rows, at most: early stopping may end sooner."""
     batch_size: Count = 16
     """Examples per optimizer step."""
-    micro_batch_tokens: Annotated[int, Field(ge=16)] = 4096
+    micro_batch_tokens: Annotated[int, EXACT, Field(ge=16)] = 4096
     """Most tokens (padding included) in one forward pass. A step is cut into as many passes as needed; the result is the same."""
-    learning_rate: Annotated[float, Field(gt=0, le=1)] = 2e-4
+    learning_rate: Annotated[float, EXACT, Field(gt=0, le=1), AS_WRITTEN] = 2e-4
     """Peak learning rate of AdamW."""
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
     """How the learning rate falls after the warm-up: to zero at the last epoch's end, or not at all."""
     warmup: Share = 0.05
     """Share of all steps in which the learning rate rises from zero."""
-    weight_decay: Annotated[float, Field(ge=0, le=1)] = 0.01
+    weight_decay: Annotated[float, EXACT, Field(ge=0, le=1), AS_WRITTEN] = 0.01
     """AdamW's decoupled weight decay, on matrices only."""
-    max_gradient_norm: Annotated[float, Field(gt=0)] = 1.0
+    max_gradient_norm: Annotated[float, EXACT, Field(gt=0), AS_WRITTEN] = 1.0
     """Gradients are scaled down to this norm."""
     validate_every: Count | None = None
     """Steps between measurements of the validation loss. Empty: about twenty in all, fewer if they would take long."""
-    patience: Annotated[int, Field(ge=0)] = 3
+    patience: Annotated[int, EXACT, Field(ge=0)] = 3
     """Stop when the validation loss has not improved for so many measurements. 0: never stop early."""
     checkpoint_every: Count = 50
     """Steps between checkpoints; an interrupted run goes on from the last one."""
@@ -218,26 +249,26 @@ class Sampling(Section):
 
     max_tokens: Count = 128
     """Longest answer in tokens; one that reaches it did not end by itself, and is counted so."""
-    temperature: Annotated[float, Field(ge=0, le=2)] = 0.0
+    temperature: Annotated[float, EXACT, Field(ge=0, le=2), AS_WRITTEN] = 0.0
     """0: always the likeliest token, repeatable. Higher: more varied."""
-    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
+    top_p: Annotated[float, EXACT, Field(gt=0, le=1), AS_WRITTEN] = 1.0
     """Draw only from the likeliest tokens that together have this probability."""
-    repetition_penalty: Annotated[float, Field(ge=1, le=2)] = 1.0
+    repetition_penalty: Annotated[float, EXACT, Field(ge=1, le=2), AS_WRITTEN] = 1.0
     """Above 1: tokens that were already used become less likely (Keskar et al. 2019). Same for every system."""
 
 
 class Evaluate(Section):
     """Base and tuned model on the test split."""
 
-    answers: Annotated[int, Field(ge=0)] = 40
+    answers: Annotated[int, EXACT, Field(ge=0)] = 40
     """Answers generated per system: this many test examples, chosen by seed. The losses always use the whole test split."""
     sampling: Sampling = Sampling()
     """How the answers are generated; also what `pakar chat` starts with."""
     target_words: tuple[Count, Count] = (20, 40)
     """Wanted length of an answer in words, from and to."""
-    confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
+    confidence: Annotated[float, EXACT, Field(gt=0.5, lt=1), AS_WRITTEN] = 0.95
     """Level of the intervals."""
-    resamples: Annotated[int, Field(ge=100)] = 2000
+    resamples: Annotated[int, EXACT, Field(ge=100)] = 2000
     """Bootstrap resamples behind each interval."""
     batch_size: Count = 16
     """Conversations answered at once."""
@@ -254,7 +285,7 @@ class Recipe(Section):
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
     """Name of the run directory: letters, digits, dot, hyphen and underscore."""
-    seed: Annotated[int, Field(ge=0, lt=2**31)] = 1
+    seed: Annotated[int, EXACT, Field(ge=0, lt=2**31)] = 1
     """Fixes every random choice: the split, the order of training, dropout, resampling."""
     model: Model = Model()
     prepare: Prepare

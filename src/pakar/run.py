@@ -9,34 +9,24 @@ finds was made from the same inputs and can be gone on with.
 from __future__ import annotations
 
 import json
-import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from filelock import FileLock, Timeout
 from pydantic import BaseModel
 
-from pakar import files, progress, provenance, recipe_file, text
+from pakar import files, progress, provenance, recipe_file, records, text
 from pakar.conversation import Split
-from pakar.errors import UserError
+from pakar.errors import UserError, out_of_resources
 from pakar.recipe import Recipe
+from pakar.records import STAGES, StageName
 
 FORMAT = 1
 """Version of the run directory's layout."""
-
-StageName = Literal["prepare", "train", "evaluate"]
-STAGES: tuple[StageName, ...] = ("prepare", "train", "evaluate")
-
-_SHARED_CODE = ("conversation.py", "text.py", "recipe.py", "models")
-_STAGE_CODE: dict[StageName, tuple[str, ...]] = {
-    "prepare": ("prepare", *_SHARED_CODE),
-    "train": ("train", *_SHARED_CODE),
-    "evaluate": ("evaluate", "engine", *_SHARED_CODE),
-}
 
 
 @dataclass(frozen=True)
@@ -136,13 +126,13 @@ class Run:
         Raises:
             UserError: the stage has not finished.
         """
-        path = self.stage_dir(stage) / "stage.json"
-        if not path.exists():
+        record = records.read_record(self.stage_dir(stage) / "stage.json")
+        if record is None:
             raise UserError(
                 f"{self.directory}: {stage} has not finished yet",
                 next_step=f"`pakar {stage} RECIPE`, or `pakar run RECIPE`.",
             )
-        return dict(files.read_json(path))
+        return record
 
     def output(self, stage: StageName, name: str) -> str:
         """Fingerprint of something that a finished stage wrote."""
@@ -156,27 +146,27 @@ class Run:
             stage: Which one.
             inputs: Fingerprints of everything that decides the outcome; code is added here.
         """
-        inputs = {**inputs, "code": _code_fingerprint(stage)}
+        inputs = {**inputs, "code": records.code_fingerprint(stage)}
         directory = self.stage_dir(stage)
-        if (directory / "stage.json").exists():
-            record = self.record(stage)
-            changed = _differences(record["inputs"], inputs) + _damaged(directory, record["files"])
+        record = records.read_record(directory / "stage.json")
+        if record is not None:
+            changed = records.differences(record["inputs"], inputs) + records.harmed(directory, record["files"])
             if not changed:
                 progress.note(f"{stage}: unchanged, skipped")
                 yield None
                 return
             progress.note(f"{stage}: runs again, because {', '.join(changed)} changed")
-        resumed = _open_stage(directory, inputs)
+        resumed = records.open_stage(directory, inputs)
         work = StageWork(resumed=resumed)
         started = time.monotonic()
         yield work
         finished = {
             "stage": stage, "inputs": inputs, "outputs": work.outputs, "counts": work.counts,
-            "files": _sizes(directory), "seconds": round(time.monotonic() - started, 3), "finished": provenance.now(),
+            "files": records.fingerprints(directory), "seconds": round(time.monotonic() - started, 3), "finished": provenance.now(),
         }  # fmt: skip
         files.write_json(directory / "stage.json", finished)
         (directory / "started.json").unlink(missing_ok=True)
-        _write_provenance(self)
+        _write_provenance(self, work.provenance)
 
 
 @dataclass
@@ -187,38 +177,48 @@ class StageWork:
         resumed: The directory holds unfinished work made from the same inputs.
         outputs: Name → fingerprint; what later stages depend on.
         counts: Name → number, for people.
+        provenance: Facts for run.json.
     """
 
     resumed: bool
     outputs: dict[str, str] = field(default_factory=dict)
     counts: dict[str, float] = field(default_factory=dict)
+    provenance: dict[str, Any] = field(default_factory=dict)
 
 
-def begin(recipe: Recipe, runs_dir: Path) -> Run:
+def begin(recipe: Recipe, runs_dir: Path, command: Sequence[str] = ()) -> Run:
     """Create the run directory of a recipe, or take it up again; it stays locked until this process ends.
+
+    Args:
+        recipe: What to do; its name is the directory's.
+        runs_dir: Where run directories are.
+        command: What was typed, to be shown as the way to repeat the run. Empty: a command that reads the run's own recipe.
 
     Raises:
         UserError: another process works in it, or it cannot be written.
     """
     run = Run(runs_dir / recipe.name, recipe)
+    lock = FileLock(run.directory / ".lock", timeout=0, is_singleton=True)
     try:
         run.directory.mkdir(parents=True, exist_ok=True)
-    except (NotADirectoryError, FileExistsError, PermissionError) as error:
-        raise UserError(f"cannot create the run directory {run.directory}: {error.strerror}",
-                        next_step="name another place with --runs-dir.") from None  # fmt: skip
-    lock = FileLock(run.directory / ".lock", timeout=0)
-    try:
         lock.acquire()
     except Timeout:
         raise UserError(f"another pakar process is working in {run.directory}",
                         next_step="wait for it, or give this run another name with --set name=…") from None  # fmt: skip
-    _held_locks.append(lock)
+    except OSError as error:
+        if out_of_resources(error) is not None:
+            raise
+        raise UserError(f"cannot create the run directory {run.directory}: {error.strerror}",
+                        next_step="name another place with --runs-dir.") from None  # fmt: skip
+    _held_locks[run.directory.resolve()] = lock
+    files.sweep(run.directory)
     files.write_text(run.directory / "recipe.yaml", recipe_file.dump(recipe))
-    _write_provenance(run)
+    repeat = list(command) or ["pakar", "run", str(run.directory / "recipe.yaml")]
+    _write_provenance(run, {"command": repeat})
     return run
 
 
-_held_locks: list[FileLock] = []  # a lock ends with its object, so they live as long as the process
+_held_locks: dict[Path, FileLock] = {}  # a lock ends with its object, so they live as long as the process
 
 
 def find(name: str, runs_dir: Path) -> Run:
@@ -240,64 +240,29 @@ def section_fingerprint(section: BaseModel) -> str:
     return text.fingerprint(json.dumps(section.model_dump(mode="json"), sort_keys=True))
 
 
-def _differences(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
-    return sorted(name for name in {*before, *now} if before.get(name) != now.get(name))
-
-
-def _sizes(directory: Path) -> dict[str, int]:
-    """Bytes of every file that a stage leaves for others; checkpoints may be deleted to save room."""
-    found = (path for path in sorted(directory.rglob("*")) if path.is_file() and path.name != "started.json")
-    named = ((path.relative_to(directory).as_posix(), path) for path in found)
-    return {name: path.stat().st_size for name, path in named if not name.startswith("checkpoints/")}
-
-
-def _damaged(directory: Path, sizes: Mapping[str, int]) -> list[str]:
-    """Files that are gone or have another size than when the stage finished; three at most."""
-
-    def is_whole(name: str, size: int) -> bool:
-        return (directory / name).is_file() and (directory / name).stat().st_size == size
-
-    return [f"{directory.name}/{name}" for name, size in sizes.items() if not is_whole(name, size)][:3]
-
-
-def _open_stage(directory: Path, inputs: Mapping[str, str]) -> bool:
-    """Make the stage's directory ready; True if it holds unfinished work from the same inputs."""
-    started = directory / "started.json"
-    if not (directory / "stage.json").exists() and started.exists() and files.read_json(started) == inputs:
-        return True
-    # The record goes first: a half-removed stage must never look finished.
-    files.remove(directory / "stage.json")
-    files.remove(directory)
-    files.write_json(started, dict(inputs))
-    return False
-
-
-def _code_fingerprint(stage: StageName) -> str:
-    package = Path(__file__).parent
-    roots = [package / part for part in _STAGE_CODE[stage]]
-    sources = [p for root in roots for p in (root.rglob("*.py") if root.is_dir() else [root])]
-    return files.tree_sha256(sources, package)
-
-
-def _write_provenance(run: Run) -> None:
-    """Write run.json: everything needed to know how this run came to be."""
+def _write_provenance(run: Run, facts: Mapping[str, Any]) -> None:
+    """Write run.json: everything needed to know how this run came to be. `facts` are added to those already there."""
+    path = run.directory / "run.json"
+    known = files.read_json_if_whole(path) or {}
     states = {}
     for stage in STAGES:
-        done = (run.stage_dir(stage) / "stage.json").exists()
-        states[stage] = {"finished": done, **({"seconds": run.record(stage)["seconds"]} if done else {})}
+        record = records.read_record(run.stage_dir(stage) / "stage.json")
+        states[stage] = {"finished": record is not None, **({"seconds": record["seconds"]} if record else {})}
+    base = {"name": run.recipe.model.base, "revision": run.recipe.model.revision}
     files.write_json(
-        run.directory / "run.json",
+        path,
         {
             "format": FORMAT,
             "name": run.recipe.name,
             "written": provenance.now(),
-            "command": ["pakar", "run", *sys.argv[2:]],
+            "command": known.get("command"),
             "seed": run.recipe.seed,
             "recipe_fingerprint": section_fingerprint(run.recipe),
-            "base": {"name": run.recipe.model.base, "revision": run.recipe.model.revision},
+            "base": known.get("base", base),
             "versions": provenance.versions(),
             "git": provenance.git(),
             "hardware": provenance.hardware(),
             "stages": states,
+            **facts,
         },
     )

@@ -64,7 +64,3 @@ class TokenShards:
         """Tokens in each sequence."""
         lengths = pa.compute.list_value_length(self._table["input_ids"])
         return np.asarray(lengths.to_numpy(), dtype=np.int64)
-
-    def supervised_tokens(self) -> npt.NDArray[np.int64]:
-        """Tokens in each sequence that carry loss."""
-        return np.array([int(self[i].loss_mask.sum()) for i in range(len(self))], dtype=np.int64)

@@ -68,11 +68,15 @@ def train(base: BaseModel, directory: Path) -> Run:
     )
     run = Run(directory / "tiny", recipe)
     write_split(run, small_split())
-    files.write_json(run.stage_dir("prepare") / "stage.json", {"outputs": {"test": "t"}, "seconds": 1})
+    files.write_json(
+        run.stage_dir("prepare") / "stage.json", {"inputs": {}, "outputs": {"test": "t"}, "files": {}, "seconds": 1}
+    )
     tiny.save_model(run.model_dir, seed=1)
     prints = {"base_fingerprint": base.fingerprint, "prompt_fingerprint": renderer(base.tokenizer()).fingerprint}
     files.write_json(run.model_dir / PROVENANCE, prints)
-    files.write_json(run.stage_dir("train") / "stage.json", {"outputs": {"model": "m"}, "seconds": 1})
+    files.write_json(
+        run.stage_dir("train") / "stage.json", {"inputs": {}, "outputs": {"model": "m"}, "files": {}, "seconds": 1}
+    )
     return run
 
 

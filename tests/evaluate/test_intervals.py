@@ -84,5 +84,12 @@ def test_no_difference_has_a_large_p() -> None:
     assert intervals.p_value(np.zeros(100)) == 1.0
 
 
+@pytest.mark.parametrize(
+    ("share", "count", "low", "high"), [(1.0, 24, 0.862, 1.0), (0.0, 24, 0.0, 0.138), (0.5, 10, 0.237, 0.763)]
+)
+def test_wilson_equals_published_values(share: float, count: int, low: float, high: float) -> None:
+    assert intervals.wilson(share, count, 0.95) == pytest.approx((low, high), abs=5e-4)
+
+
 def test_p_is_never_zero() -> None:
     assert intervals.p_value(np.ones(999)) == pytest.approx(2 / 1000)

@@ -49,7 +49,7 @@ def test_batch_size_padding_and_chunks_do_not_matter(
 
 
 def test_a_pass_keeps_within_its_tokens_and_a_big_vocabulary_makes_it_smaller(system: System) -> None:
-    sequences = [likelihood._sequence(system.renderer, e.messages, 96) for e in split()]
+    sequences = [part for e in split() for part in likelihood._sequences(system.renderer, e.messages, 96)]
     for batch in (batches := likelihood._batches(sequences, 200)):
         assert len(batch) * max(len(sequences[index].ids) for index in batch) <= 200
     assert sorted(index for batch in batches for index in batch) == list(range(len(sequences)))
@@ -93,6 +93,34 @@ def test_a_cut_through_a_letter_does_not_count_it(system: System) -> None:
     assert (found.tokens, found.bytes) == (4, 3)
 
 
+def test_a_long_text_is_scored_to_its_end_in_windows_as_training_cuts_it(system: System) -> None:
+    text = "Schlaf tut gut. Go to bed at the same hour, and breathe out. " * 3
+    small = replace(system, context_tokens=20)
+    ids = system.renderer.example((Message("text", text),)).ids
+    windows = [ids[start : start + 20] for start in range(0, len(ids), 20)]
+    nats = 0.0
+    for window in windows:
+        with torch.no_grad():
+            logits = torch.log_softmax(system.model(torch.tensor([window])).logits[0].double(), dim=-1)
+        nats -= sum(logits[place - 1, window[place]].item() for place in range(1, len(window)))
+    (found,) = likelihood.measure(small, [(Message("text", text),)])
+    assert len(windows) > 3
+    assert found.nats == pytest.approx(nats, rel=1e-5)
+    assert found.tokens == len(ids) - len(windows)
+    scored = (system.renderer.tokenizer.decode(window[1:], skip_special_tokens=True) for window in windows)
+    assert found.bytes == sum(len(str(part).encode()) for part in scored)
+    assert not found.truncated
+
+
+def test_a_text_and_a_conversation_side_by_side_keep_their_order(system: System) -> None:
+    small = replace(system, context_tokens=16)
+    mixed = [split()[9].messages, (Message("text", "Go to bed at the same hour. " * 5),), split()[0].messages]
+    alone = [likelihood.measure(small, [one])[0] for one in mixed]
+    for found, expected in zip(likelihood.measure(small, mixed), alone, strict=True):
+        assert found._replace(nats=None) == expected._replace(nats=None)
+        assert found.nats == (expected.nats and pytest.approx(expected.nats, rel=1e-5))
+
+
 def test_an_answer_that_does_not_fit_at_all_is_not_scored(system: System) -> None:
     found = likelihood.measure(replace(system, context_tokens=4), [split()[0].messages])
     assert found == [Likelihood(None, 0, 0, truncated=True)]
@@ -102,7 +130,7 @@ def test_without_a_start_token_the_first_token_is_not_scored(system: System) -> 
     system.renderer.tokenizer.bos_token = None
     (found,) = likelihood.measure(system, [(Message("text", "Go to bed"),)])
     ids = system.renderer.ids("Go to bed")
-    rest = str(system.renderer.tokenizer.decode(ids[1:])).strip()
+    rest = str(system.renderer.tokenizer.decode(ids[1:]))
     assert (found.tokens, found.bytes, found.truncated) == (len(ids), len(rest), False)
 
 

@@ -79,6 +79,26 @@ def test_a_difference_is_the_second_minus_the_first_on_the_same_draws() -> None:
     assert found["empty"]["skipped"] == "no answers were generated"
 
 
+@pytest.mark.parametrize(("share", "low", "high"), [(1.0, 0.862, 1.0), (0.0, 0.0, 0.138)])
+def test_a_share_of_all_or_none_is_no_certainty(share: float, low: float, high: float) -> None:
+    nats: list[tuple[float | None, int]] = [(1.0, 1)] * 24
+    scores = rows(nats, ended=share, words=30.0)
+    found = summary.summarise({"base": scores, "tuned": scores}, Evaluate(resamples=200, confidence=0.95), 1)
+    cell = found["systems"]["base"]["ended_by_itself"]
+    assert (cell["value"], cell["low"], cell["high"]) == pytest.approx((share, low, high), abs=5e-4)
+    words = found["systems"]["base"]["answer_words"]  # no share: nothing is known of what else could have been
+    assert (words["low"], words["high"]) == (30.0, 30.0)
+    compared = next(c for c in found["comparisons"] if c["metric"] == "ended_by_itself")
+    assert [compared[key] for key in ("difference", "low", "high", "p")] == [0, 0, 0, 1]
+
+
+def test_the_groups_of_a_constant_share_count_and_not_its_rows() -> None:
+    nats: list[tuple[float | None, int]] = [(1.0, 1)] * 8
+    by_question = metric(rows(nats, groups="aabbccdd", ended=1.0), "ended_by_itself")
+    alone = metric(rows(nats[:4], ended=1.0), "ended_by_itself")
+    assert by_question["low"] == alone["low"]
+
+
 def test_nothing_is_nan() -> None:
     broken = {"base": rows([(9e5, 1), (9e5, 2)]), "tuned": rows([(9e5, 1), (8e5, 2)])}
     assert json.dumps(summary.summarise(broken, SECTION, 1), allow_nan=False)

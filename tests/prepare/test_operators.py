@@ -5,10 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pakar.conversation import Message
 from pakar.models.prompt import renderer
 from pakar.prepare.frames import RECORDS, Sieved
 from pakar.prepare.operators import CLEANERS, clean_messages
-from pakar.prepare.operators.context import fit_context
+from pakar.prepare.operators.context import TOKEN_COLUMNS, fit_context, render
 from pakar.prepare.operators.empty import reject_empty
 from tests import tiny
 
@@ -70,7 +71,7 @@ def test_html_leaves_plain_ascii_alone(texts: list[str]) -> None:
 
 def test_changed_rows_are_counted_once_and_roles_stay() -> None:
     rows, changed = clean_messages(batch(pair("a  b", "c  d"), pair("fine", "fine")), CLEANERS["white-space"])
-    assert changed == 1
+    assert changed.to_list() == [True, False]
     assert rows["messages"].to_list()[0] == [
         {"role": "user", "content": "a b"},
         {"role": "assistant", "content": "c d"},
@@ -104,3 +105,15 @@ def test_too_long_examples_are_cut_or_rejected_openly() -> None:
     assert cut.kept["truncated"].to_list() == [False, True]
     assert cut.kept["input_ids"].list.len().to_list()[1] == 40
     assert reasons(fit_context(rows, prompts, 40, "reject")) == {2: "too_long", 3: "prompt_too_long"}
+
+
+def test_rows_are_rendered_together_as_each_one_alone() -> None:
+    prompts = renderer(tiny.tokenizer())
+    turns = [pair("Short?", "Yes <|end|>."), [("text", "Sleep is good. " * 9)], [*pair("A?", "B."), *pair("C?", "D.")]]
+    done = render(batch(*turns), prompts, 40)
+    assert {name: done.schema[name] for name in TOKEN_COLUMNS} == dict(TOKEN_COLUMNS)
+    for row, said in zip(done.iter_rows(named=True), turns, strict=True):
+        ids, mask = prompts.example(tuple(Message(role, words) for role, words in said))  # type: ignore[arg-type]
+        assert (row["input_ids"], row["loss_mask"], row["truncated"]) == (ids, mask, False)
+        assert (row["question_tokens"], row["answer_tokens"]) == (mask.count(0), mask.count(1))
+    assert render(batch(), prompts, 40).is_empty()

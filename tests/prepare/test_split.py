@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from pakar import recipe
 from pakar.errors import DataError
-from pakar.prepare.split import assign
+from pakar.prepare.split import assign, misses
 
 
 def sizes(groups: dict[str, int], split: recipe.Split, seed: int = 1) -> Counter[str]:
@@ -45,6 +45,21 @@ def test_a_split_that_leaves_nothing_to_train_on_is_refused(
 ) -> None:
     with pytest.raises(DataError, match=message):
         assign(groups, split, 1)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_training_is_never_left_without_a_group(seed: int) -> None:
+    assigned = assign({"a": 3, "b": 2, "c": 5}, recipe.Split(test=5, validation=4), seed)
+    assert sorted(assigned.values()) == ["test", "train", "validation"]
+
+
+def test_sizes_far_from_what_was_asked_for_are_told() -> None:
+    told = misses({"train": 100, "validation": 100, "test": 100}, recipe.Split())
+    assert [sentence.split(",")[0] for sentence in told] == [
+        "the validation split has 100 rows instead of 30",
+        "the test split has 100 rows instead of 30",
+    ]
+    assert misses({"train": 80, "validation": 11, "test": 9}, recipe.Split()) == []
 
 
 @given(st.dictionaries(st.text(min_size=1), st.integers(1, 30), min_size=4), st.integers(0, 99))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -63,11 +64,53 @@ def test_augmented_rows_are_marked_train_only_and_not_counted_as_kept(tmp_path: 
     assert len(TokenShards(run.tokens_dir("train"))) == len(train)
 
 
-def test_shuffled_rows_give_the_same_splits(tmp_path: Path, tiny_base: Path) -> None:
-    pairs = tiny.pairs(40)
-    one = prepared(tmp_path, tiny_base, pairs, name="one")
-    other = prepared(tmp_path, tiny_base, pairs[::-1], name="other")
+def test_the_order_of_the_file_decides_nothing(tmp_path: Path, tiny_base: Path) -> None:
+    pairs = [*tiny.pairs(40), *tiny.pairs(5)]
+    augment = "prepare.augment={kind: rephrase, copies: 2}"
+    one = prepared(tmp_path, tiny_base, pairs, augment, name="one")
+    other = prepared(tmp_path, tiny_base, pairs[::-1], augment, name="other")
     assert rows_of(one) == rows_of(other)
+    assert one.record("prepare")["outputs"] == other.record("prepare")["outputs"]
+
+
+def test_intents_that_share_a_question_stay_together(tmp_path: Path, tiny_base: Path) -> None:
+    intents = [
+        {
+            "tag": f"tag {n}",
+            "patterns": [f"Question number {n}?", f"Question number {n + n % 2}?"],
+            "responses": [f"So {n}."],
+        }
+        for n in range(30)
+    ]
+    (tmp_path / "bot.json").write_text(json.dumps({"intents": intents}))
+    path = tmp_path / "r.yaml"
+    path.write_text(
+        f"name: bot\nmodel: {{base: {tiny_base}}}\nprepare: {{sources: [{{path: bot.json}}], augment: {{kind: rephrase}}}}\n"
+    )
+    run = Run(tmp_path / "run", recipe_file.load(path))
+    prepare(run)
+    questions = {
+        name: {m[0]["content"] for m in examples.frame(run.examples_dir(name))["messages"].to_list()} for name in SPLITS
+    }
+    assert sum(map(len, questions.values())) == len(set.union(*questions.values()))
+    assert ledger(run)["groups_crossing"] == 0
+
+
+def test_chats_that_open_with_the_same_greeting_are_different_questions(tmp_path: Path, tiny_base: Path) -> None:
+    turns = [("user", "Hi"), ("assistant", "Hello."), ("user", "How can I sleep in week {}?"), ("assistant", "So.")]
+    rows = [{"messages": [{"role": r, "content": c.format(n)} for r, c in turns]} for n in range(20)]
+    data = tmp_path / "chats.jsonl"
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    path = tmp_path / "r.yaml"
+    path.write_text(f"name: chats\nmodel: {{base: {tiny_base}}}\nprepare: {{sources: [{{path: chats.jsonl}}]}}\n")
+    run = Run(tmp_path / "run", recipe_file.load(path))
+    prepare(run)
+    assert ledger(run)["splits"] == {"train": 16, "validation": 2, "test": 2}
+
+
+def test_changes_are_counted_only_in_rows_that_went_on(tmp_path: Path, tiny_base: Path) -> None:
+    run = prepared(tmp_path, tiny_base, [*tiny.pairs(9), ("Why is that?", "<p></p>"), ("And this one?", "<p>So.</p>")])
+    assert ledger(run)["changed"]["html"] == 1
 
 
 def test_two_runs_of_the_same_recipe_are_identical(tmp_path: Path, tiny_base: Path) -> None:

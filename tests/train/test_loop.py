@@ -46,10 +46,11 @@ def losses(records: list[loop.StepRecord]) -> list[float]:
 
 def test_the_loss_falls_and_every_step_leaves_a_record(tmp_path: Path) -> None:
     training, records, saved = run(tmp_path)
-    assert [record["step"] for record in records] == list(range(10))
+    assert [record["step"] for record in records] == list(range(1, 10))
     assert losses(records)[-1] < losses(records)[0]
-    assert records[0].keys() == {"step", "epoch", "tokens", "seconds", "validation_loss"}
-    assert {"learning_rate", "tokens", "tokens_per_second", "seconds"} <= records[1].keys()
+    always = {"step", "epoch", "loss", "learning_rate", "tokens", "tokens_per_second", "seconds"}
+    assert all(always <= record.keys() <= always | {"validation_loss"} for record in records)
+    assert training.state.first_loss is not None
     assert saved[0] == 0
     assert saved[-1] == 9 == training.state.step
 
@@ -70,7 +71,10 @@ def test_training_stops_early_when_validation_no_longer_improves(tmp_path: Path)
     assert training.state.stopped
     assert training.state.step < training.total_steps
     measured = {record["step"]: record["validation_loss"] for record in records if "validation_loss" in record}
-    assert training.state.best_step == min(measured, key=lambda step: measured[step])
+    assert (
+        training.state.best_step
+        == min({0: training.state.first_loss or 0.0, **measured}.items(), key=lambda m: m[1])[0]
+    )
     assert training.state.step == training.state.best_step + 2
 
 

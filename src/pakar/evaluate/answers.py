@@ -61,7 +61,7 @@ def read(path: Path) -> list[Answer]:
 def generate(engine: Engine, asked: Sequence[Example], section: Evaluate, seed: int, path: Path) -> None:
     """Answer `asked` in order and append to `path`, batch by batch; whole batches that are there already stay.
 
-    What is there must come from the same inputs: the stage sees to it, for it starts in an empty directory otherwise.
+    What is there must come from the same inputs: `kept` sees to it, by the name of the file.
     """
     batches = [asked[start : start + section.batch_size] for start in range(0, len(asked), section.batch_size)]
     done = _keep_whole_batches(path, batches)

@@ -7,12 +7,14 @@ drawing single examples would give intervals that are too narrow (Davison & Hink
 2007). Ratios resample numerator and denominator together. Two systems are compared on the same draws (paired
 bootstrap, Koehn 2004).
 
-Limits: percentile intervals are first-order accurate and too narrow for few groups (say, under 20).
+Limits: percentile intervals are first-order accurate and too narrow for few groups (say, under 20). Resampling equal
+values shows no spread at all; for shares of 0 or 1 there is the Wilson score interval.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
@@ -63,6 +65,21 @@ def percentile(values: Floats, confidence: float) -> Interval:
     with np.errstate(invalid="ignore"):
         low, high = np.quantile(values, [outside, 1 - outside])
     return Interval(float(low), float(high))
+
+
+def wilson(share: float, count: int, confidence: float) -> Interval:
+    """Wilson score interval of a share of `count` independent groups (Wilson 1927; Brown, Cai & DasGupta 2001, eq. 4).
+
+    >>> low, high = wilson(1.0, 24, 0.95)
+    >>> round(low, 2), high
+    (0.86, 1.0)
+    """
+    z2 = NormalDist().inv_cdf((1 + confidence) / 2) ** 2
+    middle = share + z2 / (2 * count)
+    half = (z2 * (share * (1 - share) / count + z2 / (4 * count**2))) ** 0.5
+    low, high = ((middle + sign * half) / (1 + z2 / count) for sign in (-1, 1))
+    # With a share of 0 or 1 one end equals it; rounding must not put it beside.
+    return Interval(0.0 if share == 0 else low, 1.0 if share == 1 else high)
 
 
 def p_value(differences: Floats) -> float:

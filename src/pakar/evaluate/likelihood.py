@@ -2,8 +2,11 @@
 
 Scored are the supervised tokens only: every assistant answer of the conversation with its end-of-turn token, or all of
 a plain text. The prompt is read and never scored. The end-of-turn token counts in the NLL and among the tokens, but
-carries no bytes. An example over the context is cut at its end; its bytes are those of the tokens that were scored.
-Each token is scored exactly once, in one window: nothing slides.
+carries no bytes. A conversation over the context is cut at its end; its bytes are those of the tokens that were scored.
+
+A plain text over the context is cut into windows, side by side as in training (`prepare/tokenise.py`), and all of them
+are scored. Each token is scored at most once: nothing slides, a window knows nothing of the one before it, and its first
+token is read but not predicted, so that neither its nats nor its bytes count.
 """
 
 from __future__ import annotations
@@ -38,7 +41,7 @@ class Likelihood(NamedTuple):
         nats: Total NLL of the scored tokens; None if it is no finite number, or nothing was scored.
         tokens: Scored tokens, end of turn included. 0 if the prompt alone fills the context.
         bytes: UTF-8 bytes of the scored text.
-        truncated: The end of the example did not fit into the context.
+        truncated: The end of the conversation did not fit into the context. Never true of a plain text.
     """
 
     nats: float | None
@@ -48,7 +51,7 @@ class Likelihood(NamedTuple):
 
 
 class _Sequence(NamedTuple):
-    """One example, ready to be scored; `scored` is True at tokens whose probability counts. Both arrays: [T]."""
+    """An example, or one window of a text; `scored` is True at tokens whose probability counts. Both arrays: [T]."""
 
     ids: npt.NDArray[np.int32]
     scored: npt.NDArray[np.bool_]
@@ -58,40 +61,57 @@ class _Sequence(NamedTuple):
 
 def measure(system: System, conversations: Sequence[Conversation]) -> list[Likelihood]:
     """The likelihood of every conversation, in order. Batching changes nothing but the last digits of float32."""
-    sequences = [_sequence(system.renderer, conversation, system.context_tokens) for conversation in conversations]
-    likelihoods = [Likelihood(None, 0, s.bytes, s.truncated) for s in sequences]
+    parts = [_sequences(system.renderer, conversation, system.context_tokens) for conversation in conversations]
+    sequences = [sequence for some in parts for sequence in some]
+    nats = [0.0] * len(sequences)
     with progress.track(f"evaluate: likelihood, {system.name}", total=len(sequences)) as tracker:
         for batch in _batches(sequences, _pass_tokens(system.model)):
-            nats = _forward(system.model, [sequences[index] for index in batch])
-            for index, total in zip(batch, nats, strict=True):
-                tokens = int(sequences[index].scored.sum())
-                known = total if tokens and math.isfinite(total) else None
-                likelihoods[index] = likelihoods[index]._replace(nats=known, tokens=tokens)
+            totals = _forward(system.model, [sequences[index] for index in batch])
+            for index, total in zip(batch, totals, strict=True):
+                nats[index] = total
             tracker.advance(len(batch))
-    return likelihoods
+    in_order = iter(nats)
+    return [_sum(some, [next(in_order) for _ in some]) for some in parts]
 
 
-def _sequence(renderer: Renderer, conversation: Conversation, context_tokens: int) -> _Sequence:
+def _sum(parts: Sequence[_Sequence], nats: Sequence[float]) -> Likelihood:
+    """The likelihood of one example from those of its windows."""
+    tokens = sum(int(part.scored.sum()) for part in parts)
+    known = math.fsum(nats) if tokens and all(map(math.isfinite, nats)) else None
+    return Likelihood(known, tokens, sum(part.bytes for part in parts), any(part.truncated for part in parts))
+
+
+def _sequences(renderer: Renderer, conversation: Conversation, context_tokens: int) -> list[_Sequence]:
+    """One sequence of a conversation, cut at the context; as many as it takes of a plain text."""
     rendered = renderer.example(conversation)
-    ids = np.array(rendered.ids[:context_tokens], dtype=np.int32)
-    scored = np.array(rendered.loss_mask[:context_tokens], dtype=np.bool_)
-    scored[:1] = False  # Nothing stands before the first token that could predict it.
-    if int(scored.sum()) == sum(rendered.loss_mask):
+    ids, scored = np.array(rendered.ids, dtype=np.int32), np.array(rendered.loss_mask, dtype=np.bool_)
+    is_text = conversation[-1].role == "text"
+    starts = range(0, len(ids), context_tokens) if is_text else range(1)
+    found = []
+    for start in starts:
+        window, counts = ids[start : start + context_tokens], scored[start : start + context_tokens].copy()
+        counts[:1] = False  # Nothing stands before the first token that could predict it.
+        num_bytes = _decoded_bytes(renderer, window, counts, spaces=is_text)
+        found.append(_Sequence(window, counts, num_bytes, truncated=not is_text and len(ids) > context_tokens))
+    if sum(int(sequence.scored.sum()) for sequence in found) == sum(rendered.loss_mask):  # One, and nothing cut off.
         answers = (message.content for message in conversation if message.role in ("assistant", "text"))
-        num_bytes = sum(len(answer.encode()) for answer in answers)
-    else:
-        num_bytes = _decoded_bytes(renderer, ids, scored)
-    return _Sequence(ids, scored, num_bytes, truncated=len(rendered.ids) > context_tokens)
+        found = [found[0]._replace(bytes=sum(len(answer.encode()) for answer in answers))]
+    return found
 
 
-def _decoded_bytes(renderer: Renderer, ids: npt.NDArray[np.int32], scored: npt.NDArray[np.bool_]) -> int:
-    """UTF-8 bytes of the scored tokens' text; a letter that the cut goes through (1 to 3 bytes) is not counted."""
+def _decoded_bytes(
+    renderer: Renderer, ids: npt.NDArray[np.int32], scored: npt.NDArray[np.bool_], *, spaces: bool
+) -> int:
+    """UTF-8 bytes of the scored tokens' text; a letter that a cut goes through (1 to 3 bytes) is not counted.
+
+    Spaces around the answers of a conversation are the template's, around a window of a text they are the text's.
+    """
     edges = np.flatnonzero(np.diff(scored.astype(np.int8), prepend=0, append=0))
     total = 0
     for start, end in zip(edges[::2], edges[1::2], strict=True):
         decoded = renderer.tokenizer.decode(ids[start:end].tolist(), skip_special_tokens=True)
         assert isinstance(decoded, str)  # noqa: S101 - narrows a type for the checker
-        total += len(decoded.strip().strip("\ufffd").encode())
+        total += len((decoded if spaces else decoded.strip()).strip("\ufffd").encode())
     return total
 
 

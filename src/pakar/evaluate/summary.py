@@ -19,7 +19,7 @@ from pakar.evaluate.metrics.metric import Metric
 from pakar.evaluate.scores import Score
 from pakar.recipe import Evaluate
 
-ONE_GROUP = "all examples ask the same question; an interval needs at least two questions"
+ONE_GROUP = "the test split holds one question or text only; an interval needs at least two questions or texts"
 NOT_FINITE = "the value is not a finite number"
 
 
@@ -62,9 +62,10 @@ def settings(scores: Mapping[str, Sequence[Score]], section: Evaluate, seed: int
         "confidence": section.confidence,
         "resamples": section.resamples,
         "seed": seed,
-        "intervals": "percentile bootstrap over groups (examples with the same question)",
+        "intervals": "percentile bootstrap over groups (examples with the same question); Wilson score for shares of 0 or 1",
         "comparisons": "difference = b - a, paired: both systems on the same resampled groups",
-        "likelihood": "supervised tokens only, end-of-turn token included; it adds nats and a token, but no bytes",
+        "likelihood": "supervised tokens only, end-of-turn token included; it adds nats and a token, but no bytes; "
+        "plain text in windows of the context, without the first token of each",
         "chrf": overlap.chrf_signature(),
         "rouge_l": overlap.ROUGE_L_DEFINITION,
         "words": length.WORD_DEFINITION,
@@ -88,6 +89,8 @@ def _measured(metric: Metric, rows: Sequence[Score], section: Evaluate, seed: in
     if len(sums) > 1:
         resampled = intervals.resampled_sums(sums, section.resamples, seed)  # B 2
         low, high = intervals.percentile(_values(metric, resampled), section.confidence)
+        if metric.unit == "share" and value in (0, 1):  # equal values have no spread, yet they prove no certainty
+            low, high = intervals.wilson(value, len(sums), section.confidence)
     if not all(map(math.isfinite, (value, low, high))):
         return {"skipped": NOT_FINITE}
     result = {"value": value, "low": low, "high": high, "n": len(fractions)}

@@ -1,32 +1,38 @@
 """The one renderer: Conversation → token ids + loss mask. Training, evaluation, chat and serving all call it.
 
-The mask comes from prefix rendering: the template is applied to the messages before an answer (with the mark that
-invites one) and to the messages up to and including it; what the second has more than the first is the answer. So no
-knowledge of a model's marks is needed. The answer's text and the model's end-of-turn token are supervised, nothing else.
+The template is rendered with slots instead of contents; what stands between the slots are its marks. Which part of the
+marks the assistant writes itself shows from rendering the messages before an answer with the mark that invites one.
+So no knowledge of a model's marks is needed. The answer's text and the model's end-of-turn token are supervised,
+nothing else.
 
-Each piece is tokenised on its own. A prompt at serving time is therefore the very same ids as in training, even where a
-tokenizer would merge letters across the border.
+Marks and contents are tokenised apart. A prompt at serving time is therefore the very same ids as in training, even
+where a tokenizer would merge letters across the border; and a mark inside a content is read as text, never obeyed.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import NamedTuple
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import takewhile
+from typing import Any, NamedTuple
 
+from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerBase
 
 from pakar import text
 from pakar.conversation import Conversation, Message
 from pakar.errors import RecipeError
+from pakar.models import template
+from pakar.models.template import PLAIN_TEMPLATE
 
-PLAIN_TEMPLATE = (
-    "{% for message in messages %}"
-    "{% if message['role'] == 'system' %}{{ message['content'] + '\n\n' }}"
-    "{% elif message['role'] == 'user' %}{{ 'Question: ' + message['content'] + '\nAnswer:' }}"
-    "{% else %}{{ ' ' + message['content'] + eos_token + '\n\n' }}{% endif %}"
-    "{% endfor %}"
+_TWO_TURNS = (
+    Message("user", "Is it late?"),
+    Message("assistant", "A little."),
+    Message("user", "Ünïcode 123\n  don't"),
+    Message("assistant", "Então.</s><|end|> So."),
 )
-"""For base models without a chat template of their own (GPT-2, BLOOM, Falcon)."""
 
 
 class Rendered(NamedTuple):
@@ -34,6 +40,16 @@ class Rendered(NamedTuple):
 
     ids: list[int]
     loss_mask: list[int]
+
+
+class _Piece(NamedTuple):
+    """Ids of a mark, or the place of a message's content."""
+
+    supervised: bool
+    ids: Sequence[int] = ()
+    message: int = -1  # its content stands here; -1: a mark
+    lead: str = ""  # spaces before the content, which a tokenizer may join with its first word
+    strip: bool = False  # the template strips contents
 
 
 @dataclass(frozen=True)
@@ -49,15 +65,17 @@ class Renderer:
     tokenizer: PreTrainedTokenizerBase
     end_id: int
     system_prompt: str = ""
+    _layouts: dict[tuple[str, ...], list[_Piece] | None] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     @property
     def fingerprint(self) -> str:
         """Changes whenever the same conversation would become other ids."""
-        template = self.tokenizer.chat_template
-        probe = self.ids("Ünïcode 123\n  don't") if self.tokenizer.is_fast else []
-        return text.fingerprint(
-            str(template), str(self.end_id), self.system_prompt, str(len(self.tokenizer)), str(probe)
-        )
+        seen = [*self.example(_TWO_TURNS), self.prompt(_TWO_TURNS[:3])]
+        shown = template.written(self.tokenizer, _TWO_TURNS, invite=False)
+        facts = (self.tokenizer.chat_template, self.end_id, self.system_prompt, len(self.tokenizer), shown, seen)
+        return text.fingerprint(*map(str, facts))
 
     def ids(self, piece: str) -> list[int]:
         """Ids of a piece of rendered text, without marks that the tokenizer would add by itself."""
@@ -65,78 +83,185 @@ class Renderer:
 
     def prompt(self, conversation: Conversation) -> list[int]:
         """Ids of a conversation that ends with a user message, up to where the assistant begins."""
-        return self._walk(conversation, invite=True).ids
+        return self._fill([self._with_system(conversation)], invite=True)[0].ids
 
     def example(self, conversation: Conversation) -> Rendered:
         """Ids and loss mask of a whole conversation, or of plain text (all of it supervised)."""
+        return self.examples([conversation])[0]
+
+    def examples(self, conversations: Sequence[Conversation]) -> list[Rendered]:
+        """The same for many conversations, which is much faster than one by one.
+
+        What a template writes after the last end of turn (a line end, say) is never generated, so it is not kept.
+        """
+        done = self._fill([self._with_system(conversation) for conversation in conversations], invite=False)
+        for ids, mask in done:
+            if 1 not in mask:
+                mask.clear()
+            while mask and not mask[-1]:
+                mask.pop()
+            del ids[len(mask) :]
+        return done
+
+    def _with_system(self, conversation: Conversation) -> Conversation:
+        if self.system_prompt and conversation[0].role not in ("system", "text"):
+            return (Message("system", self.system_prompt), *conversation)
+        return conversation
+
+    def _fill(self, conversations: Sequence[Conversation], *, invite: bool) -> list[Rendered]:
+        """Layouts with contents put in; all contents are tokenised in one call."""
+        layouts = [self._layout(conversation, invite=invite) for conversation in conversations]
+        contents = []
+        for conversation, layout in zip(conversations, layouts, strict=True):
+            for piece in layout:
+                if piece.message >= 0:
+                    content = conversation[piece.message].content
+                    contents.append(piece.lead + (content.strip() if piece.strip else content))
+        tokenised = iter(self._codec.contents(contents))
+        done = []
+        for layout in layouts:
+            ids: list[int] = []
+            mask: list[int] = []
+            for piece in layout:
+                more = piece.ids if piece.message < 0 else next(tokenised)
+                ids += more
+                mask += [int(piece.supervised)] * len(more)
+            done.append(Rendered(ids, mask))
+        return done
+
+    @cached_property
+    def _closed(self) -> bool:
+        """Whether the template writes the end of every turn by itself."""
+        return self.end_id in _behind_answers(self.tokenizer)
+
+    @cached_property
+    def _codec(self) -> _Codec:
+        return _Codec(self.tokenizer)
+
+    def _layout(self, conversation: Conversation, *, invite: bool) -> list[_Piece]:
         if conversation[-1].role == "text":
-            start = [self.tokenizer.bos_token_id] if self.tokenizer.bos_token_id is not None else []
-            body = [*self.ids(conversation[-1].content), self.end_id]
-            return Rendered([*start, *body], [0] * len(start) + [1] * len(body))
-        return self._walk(conversation, invite=False)
+            return self._text_layout(len(conversation) - 1)
+        key = (*(message.role for message in conversation), "invite" if invite else "whole")
+        try:
+            if key not in self._layouts:
+                stripped = template.stripped(self.tokenizer, conversation, invite=invite)
+                same = template.with_contents(conversation, ["a"] * len(conversation))
+                self._layouts[key] = None if stripped is None else [*self._pieces(same, stripped, invite=invite)]
+            known = self._layouts[key]
+            return known or [*self._pieces(conversation, [False] * len(conversation), invite=invite)]
+        except template.CANNOT_BE_USED as error:
+            raise template.refusal(error, conversation) from None
 
-    def _walk(self, conversation: Conversation, *, invite: bool) -> Rendered:
-        if self.system_prompt and conversation[0].role != "system":
-            conversation = (Message("system", self.system_prompt), *conversation)
-        ids: list[int] = []
-        mask: list[int] = []
-        done = ""
+    def _text_layout(self, message: int) -> list[_Piece]:
+        bos = self.tokenizer.bos_token_id
+        start = [_Piece(supervised=False, ids=[bos])] if isinstance(bos, int) else []
+        body = _Piece(supervised=True, message=message, lead=self._codec.beginning)
+        return [*start, body, _Piece(supervised=True, ids=[self.end_id])]
+
+    def _pieces(self, conversation: Conversation, stripped: Sequence[bool], *, invite: bool) -> Iterator[_Piece]:
+        """Marks and places of contents in order."""
+        marks = template.marks(self.tokenizer, conversation, invite=invite)
+        answered = False
         for position, message in enumerate(conversation):
-            if message.role != "assistant":
-                continue
-            before = self._template(conversation[:position], invite=True)
-            after = self._template(conversation[: position + 1], invite=False)
-            prompt = self.ids(_rest(before, done))
-            answer, tail = self._split_at_end(self.ids(_rest(after, before)))
-            ids += [*prompt, *answer, *tail]
-            mask += [0] * len(prompt) + [1] * len(answer) + [0] * len(tail)
-            done = after
-        if invite:
-            question = self.ids(_rest(self._template(conversation, invite=True), done))
-            return Rendered([*ids, *question], [*mask, *([0] * len(question))])
-        # What a template writes after the last end of turn (a line end, say) is never generated, so it is not kept.
-        length = max((i for i, supervised in enumerate(mask) if supervised), default=-1) + 1
-        return Rendered(ids[:length], mask[:length])
+            mark = marks[position]
+            given = mark.rstrip(" ")
+            own = ""
+            if message.role == "assistant":
+                before = template.marks(self.tokenizer, conversation[:position], invite=True)
+                template.check_kept(before, marks)
+                given, own = before[-1], mark[len(before[-1]) :].rstrip(" ")
+            yield from self._mark(given, first=position == 0, answered=answered)
+            answered = message.role == "assistant"
+            if own:
+                yield _Piece(supervised=True, ids=self._codec.mark(own))
+            lead = mark[len(given) + len(own) :]
+            yield _Piece(supervised=answered, message=position, lead=lead, strip=stripped[position])
+        yield from self._mark(marks[-1], first=False, answered=answered)
 
-    def _split_at_end(self, answer: list[int]) -> tuple[list[int], list[int]]:
-        """The answer up to and with its end-of-turn token, and what the template writes behind that."""
-        if self.end_id not in answer:
-            return [*answer, self.end_id], []
-        last = len(answer) - answer[::-1].index(self.end_id)
-        return answer[:last], answer[last:]
+    def _mark(self, mark: str, *, first: bool, answered: bool) -> Iterator[_Piece]:
+        """A mark that the assistant does not write, but for the end of its answer."""
+        ids = self.ids(mark) if first else self._codec.mark(mark)
+        if answered:
+            end = ids.index(self.end_id) + 1 if self._closed and self.end_id in ids else 0
+            yield _Piece(supervised=True, ids=ids[:end] or [self.end_id])
+            ids = ids[end:]
+        yield _Piece(supervised=False, ids=ids)
 
-    def _template(self, conversation: Conversation, *, invite: bool) -> str:
-        turns = [message._asdict() for message in conversation]
-        rendered = self.tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=invite)
-        assert isinstance(rendered, str)  # noqa: S101 - narrows a type for the checker
-        return rendered
+
+class _Codec:
+    """Tokenises marks and contents apart: without a space that is put before each, and contents without special tokens."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
+        self._tokenizer: Any = tokenizer
+        self._marks: Tokenizer | None = None
+        if not tokenizer.is_fast:
+            return
+        spec = json.loads(self._tokenizer.backend_tokenizer.to_str())
+        spec |= {"truncation": None, "padding": None, "post_processor": None}
+        spec |= {step: _unprefixed(spec[step]) for step in ("normalizer", "pre_tokenizer")}
+        self._marks = Tokenizer.from_str(json.dumps(spec))
+        for token in spec["added_tokens"]:  # some tokenizers do not call their marks special
+            token["special"] |= token["content"] in str(tokenizer.chat_template) and not token["content"].isspace()
+        self._contents = Tokenizer.from_str(json.dumps(spec))
+        self._contents.encode_special_tokens = True
+
+    @cached_property
+    def beginning(self) -> str:
+        """What the tokenizer puts before a text by itself: a space, or nothing."""
+        whole = self._tokenizer("a", add_special_tokens=False)["input_ids"]
+        return " " if whole != self.mark("a") else ""
+
+    def mark(self, mark: str) -> list[int]:
+        if self._marks is None:
+            return list(self._tokenizer(mark, add_special_tokens=False)["input_ids"])
+        return list(self._marks.encode(mark, add_special_tokens=False).ids)
+
+    def contents(self, contents: list[str]) -> list[list[int]]:
+        if self._marks is None:
+            return [self._tokenizer.encode(c, add_special_tokens=False, split_special_tokens=True) for c in contents]
+        return [done.ids for done in self._contents.encode_batch_fast(contents, add_special_tokens=False)]
 
 
 def renderer(tokenizer: PreTrainedTokenizerBase, system_prompt: str = "") -> Renderer:
     """The renderer of a tokenizer; gives it the plain template if it has none of its own.
 
     Raises:
-        RecipeError: the tokenizer has no token to end a text with, or its template cannot be rendered by prefixes.
+        RecipeError: the tokenizer has no token to end a text with, or its template cannot be used for training.
     """
     if tokenizer.eos_token_id is None:
         raise RecipeError("the base model's tokenizer has no end-of-text token, so no model could learn to stop",
                           next_step="choose another base model.")  # fmt: skip
     if not tokenizer.chat_template:
         tokenizer.chat_template = PLAIN_TEMPLATE
-    probe = (Message("user", "Is it late?"), Message("assistant", "A little."))
-    shown = Renderer(tokenizer, int(tokenizer.eos_token_id))
     try:
-        tail = shown.ids(_rest(shown._template(probe, invite=False), shown._template(probe[:1], invite=True)))
-    except ValueError as error:
-        raise RecipeError(f"the base model's chat template cannot be used for training: {error}",
-                          next_step="choose a base model whose template keeps earlier messages unchanged.") from None  # fmt: skip
-    special = [i for i in tail if i in set(tokenizer.all_special_ids)]
-    return Renderer(tokenizer, special[-1] if special else int(tokenizer.eos_token_id), system_prompt)
+        behind = _behind_answers(tokenizer)
+    except template.CANNOT_BE_USED as error:
+        raise template.refusal(error, _TWO_TURNS) from None
+    special = {i for i, token in tokenizer.added_tokens_decoder.items() if token.special} | {*tokenizer.all_special_ids}
+    end_id = next((i for i in behind if i in special), tokenizer.eos_token_id)
+    found = Renderer(tokenizer, int(end_id), system_prompt)
+    found.example(_TWO_TURNS)
+    return found
 
 
-def _rest(whole: str, beginning: str) -> str:
-    if not whole.startswith(beginning):
-        raise ValueError(
-            f"adding a message changes what came before it ({text.shorten(beginning, 40)!r} is not a prefix)"
-        )
-    return whole[len(beginning) :]
+def _behind_answers(tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """Ids that the template writes behind an answer, be it the last or one that the talk goes on after."""
+    marks = [template.marks(tokenizer, talk, invite=False)[2] for talk in (_TWO_TURNS[:2], _TWO_TURNS)]
+    last, inner = (list(tokenizer(mark, add_special_tokens=False)["input_ids"]) for mark in marks)
+    same = (one == other for one, other in zip(last, inner, strict=False))
+    return [i for i, _ in zip(last, takewhile(bool, same), strict=False)]
+
+
+def _unprefixed(step: dict[str, Any] | None) -> dict[str, Any] | None:
+    """A step of a tokenizer that puts no space before a text."""
+    if step is None or step["type"] == "Prepend":
+        return None
+    step = dict(step)
+    if step["type"] == "Metaspace":
+        step["prepend_scheme"] = "never"
+    if step["type"] == "ByteLevel":
+        step["add_prefix_space"] = False
+    for name in ("normalizers", "pretokenizers"):
+        if name in step:
+            step[name] = [inner for inner in map(_unprefixed, step[name]) if inner is not None]
+    return step

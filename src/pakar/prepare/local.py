@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import polars as pl
 
 from pakar import progress
-from pakar.examples import SCHEMA
+from pakar.examples import SCHEMA, schema
 from pakar.models.prompt import Renderer
 from pakar.prepare import keys, sources
 from pakar.prepare.frames import REJECTED, Sieved
+from pakar.prepare.keys import Groups
 from pakar.prepare.ledger import Ledger
 from pakar.prepare.operators import CLEANERS, clean_messages
 from pakar.prepare.operators.context import TOKEN_COLUMNS, fit_context
@@ -19,8 +21,11 @@ from pakar.prepare.operators.empty import reject_empty
 from pakar.prepare.tables import Folder
 from pakar.recipe import Prepare
 
-SPOOL = pl.Schema({**SCHEMA, **TOKEN_COLUMNS})
+SPOOL = schema({**SCHEMA, "question": pl.String, **TOKEN_COLUMNS})
 """Columns of the cleaned rows between the streaming pass and the split."""
+
+NOT_BROKEN = ("unsupported_file",)
+"""Reasons for which a reader passes something over that is not a broken row."""
 
 
 @dataclass
@@ -29,19 +34,19 @@ class Streamed:
 
     Attributes:
         rows: Parquet files with SPOOL columns.
-        groups: Group → number of its rows.
+        questions: Question → number of its rows.
+        groups: Which questions belong together.
         ledger: Everything but kept, splits and augmented rows.
+        unreadable: Rows that a reader could make nothing of.
     """
 
-    rows: list[Path]
-    groups: dict[str, int] = field(default_factory=dict)
+    rows: list[Path] = field(default_factory=list)
+    questions: Counter[str] = field(default_factory=Counter)
+    groups: Groups = field(default_factory=Groups)
     ledger: Ledger = field(default_factory=Ledger)
-
-
-@dataclass
-class _Seen:
-    ids: set[str] = field(default_factory=set)
-    counts: dict[str, int] = field(default_factory=dict)
+    unreadable: int = 0
+    _ids: set[str] = field(default_factory=set)
+    _copies: dict[str, int] = field(default_factory=dict)
 
 
 def stream(section: Prepare, renderer: Renderer, context_tokens: int, spool_dir: Path, rejected_dir: Path) -> Streamed:
@@ -51,43 +56,50 @@ def stream(section: Prepare, renderer: Renderer, context_tokens: int, spool_dir:
         DataError: a source cannot be read at all, or more rows than allowed cannot be read.
     """
     kept, rejected = Folder(spool_dir, SPOOL), Folder(rejected_dir, REJECTED)
-    done = Streamed(rows=[])
-    seen, unreadable = _Seen(), 0
+    done = Streamed()
     with progress.track("reading and cleaning") as tracker:
         for source in section.sources:
             for read in sources.read(source):
-                rows_in = len(read.kept) + len(read.rejected)
-                unreadable += int((read.rejected["reason"] != "unsupported_file").sum())
-                done.ledger.rows_in += rows_in
-                sieved = _clean(read, section, done.ledger)
-                sieved = _drop_duplicates(sieved, section, seen)
+                sieved = _clean(read, section)
+                sieved = _drop_duplicates(sieved, section, done)
                 sieved = _then(sieved, fit_context(sieved.kept, renderer, context_tokens, section.too_long))
+                _count(read, sieved, section, done)
                 kept.add(sieved.kept.with_columns(pl.lit(value=False).alias("augmented")))
                 rejected.add(sieved.rejected)
-                done.ledger.reject(sieved.rejected)
-                done.ledger.changed["truncate"] += int(sieved.kept["truncated"].sum())
-                for group, count in sieved.kept["group"].value_counts().iter_rows():
-                    done.groups[group] = done.groups.get(group, 0) + count
-                tracker.advance(rows_in)
+                tracker.advance(len(read.kept) + len(read.rejected))
     done.rows = kept.close()
     rejected.close()
-    done.ledger.check_unreadable(unreadable, section.max_unreadable)
+    done.ledger.check_unreadable(done.unreadable, section.max_unreadable)
     return done
 
 
-def _clean(read: Sieved, section: Prepare, ledger: Ledger) -> Sieved:
+def _clean(read: Sieved, section: Prepare) -> Sieved:
+    """Cleaned rows that say something; a column named after each operator tells in which rows it changed something."""
     batch = read.kept
     for name in section.clean:
         batch, changed = clean_messages(batch, CLEANERS[name])
-        ledger.changed[name] += changed
+        batch = batch.with_columns(changed.alias(name))
     return _then(read, reject_empty(batch))
 
 
-def _drop_duplicates(sieved: Sieved, section: Prepare, seen: _Seen) -> Sieved:
+def _drop_duplicates(sieved: Sieved, section: Prepare, done: Streamed) -> Sieved:
     batch = keys.add_keys(sieved.kept)
+    for question, group in batch.select("question", "group").unique().iter_rows():
+        done.groups.link(question, group)
     if section.duplicates == "keep":
-        return Sieved(keys.number_duplicates(batch, seen.counts), sieved.rejected)
-    return _then(sieved, keys.reject_duplicates(batch, seen.ids))
+        return Sieved(keys.number_duplicates(batch, done._copies), sieved.rejected)
+    return _then(sieved, keys.reject_duplicates(batch, done._ids))
+
+
+def _count(read: Sieved, sieved: Sieved, section: Prepare, done: Streamed) -> None:
+    ledger = done.ledger
+    ledger.rows_in += len(read.kept) + len(read.rejected)
+    ledger.reject(sieved.rejected)
+    for name in section.clean:
+        ledger.changed[name] += int(sieved.kept[name].sum())
+    ledger.changed["truncate"] += int(sieved.kept["truncated"].sum())
+    done.unreadable += int((~read.rejected["reason"].is_in(NOT_BROKEN)).sum())
+    done.questions.update(sieved.kept["question"].to_list())
 
 
 def _then(before: Sieved, now: Sieved) -> Sieved:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 
 from pakar import recipe, text
 from pakar.conversation import Split
 from pakar.errors import DataError
+
+FAR = 1.5
+"""A split that is so many times larger or smaller than asked for is worth a warning."""
 
 
 def assign(groups: Mapping[str, int], split: recipe.Split, seed: int) -> dict[str, Split]:
@@ -28,22 +32,40 @@ def assign(groups: Mapping[str, int], split: recipe.Split, seed: int) -> dict[st
     _check(wanted, rows, len(groups))
     order = sorted(groups, key=lambda group: text.seeded(seed, group))
     assigned: dict[str, Split] = {}
-    for name, target in wanted.items():
-        if target == 0:
-            continue
-        filled = 0
-        for group in order:
-            if group not in assigned and filled + groups[group] <= target:
-                assigned[group] = name
-                filled += groups[group]
-        if filled == 0:  # every group is larger than what is wanted: the smallest does least harm
-            assigned[min((g for g in order if g not in assigned), key=lambda g: groups[g])] = name
+    filling = [name for name, target in wanted.items() if target > 0]
+    for position, name in enumerate(filling):
+        # Every split still to be filled, and training, must be left at least one group.
+        most_groups = len(order) - len(assigned) - (len(filling) - position)
+        chosen = _fill([g for g in order if g not in assigned], groups, wanted[name])[:most_groups]
+        assigned |= dict.fromkeys(chosen, name)
     return {group: assigned.get(group, "train") for group in order}
 
 
-def crossings(pairs: Mapping[str, set[str]]) -> int:
-    """Groups that stand in more than one split; must be 0. `pairs` maps each group to the splits it was found in."""
-    return sum(len(splits) > 1 for splits in pairs.values())
+def _fill(order: Sequence[str], groups: Mapping[str, int], target: int) -> list[str]:
+    """The groups that fit into `target` rows, in order; if every one is larger, the smallest: it does least harm."""
+    chosen, filled = [], 0
+    for group in order:
+        if filled + groups[group] <= target:
+            chosen.append(group)
+            filled += groups[group]
+    return chosen or [min(order, key=lambda group: groups[group])]
+
+
+def crossings(found: Mapping[str, Iterable[str]]) -> int:
+    """How many names stand in more than one split; must be 0. `found` maps each split to the names in it."""
+    counted = Counter(name for names in found.values() for name in set(names))
+    return sum(count > 1 for count in counted.values())
+
+
+def misses(found: Mapping[Split, int], split: recipe.Split) -> list[str]:
+    """A sentence for every split whose size is far from what was asked for, because its groups are large."""
+    rows = sum(found.values())
+    asked: dict[Split, int] = {"validation": _wanted(split.validation, rows), "test": _wanted(split.test, rows)}
+    return [
+        f"the {name} split has {found[name]:,} rows instead of {wanted:,}, because rows with the same question stay together"
+        for name, wanted in asked.items()
+        if wanted and not 1 / FAR < found[name] / wanted < FAR
+    ]
 
 
 def _wanted(size: float, rows: int) -> int:

@@ -9,6 +9,7 @@ import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import PreTrainedModel
 
+from pakar import files
 from pakar.errors import RecipeError
 from pakar.recipe import Lora, Method
 
@@ -45,6 +46,11 @@ def save(model: Trainable, directory: Path) -> None:
     """Write an adapter in PEFT's layout or a whole model in the hub's; safetensors, no pickle."""
     model.save_pretrained(str(directory), safe_serialization=True)
     (directory / "README.md").unlink(missing_ok=True)  # PEFT's blank form; the run has a model card
+    config = directory / "adapter_config.json"
+    if config.exists():  # PEFT writes a set of names in any order; equal runs should leave equal files
+        written = files.read_json(config)
+        written["target_modules"] = sorted(written["target_modules"])
+        files.write_json(config, written)
 
 
 def _with_lora(model: PreTrainedModel, method: Lora) -> PeftModel:

@@ -64,11 +64,12 @@ def save(
 
 
 def latest(directory: Path) -> Path | None:
-    """The newest whole checkpoint whose best checkpoint is whole too; damaged ones are passed over with a warning."""
+    """The newest whole checkpoint whose best checkpoint is whole too; newer, damaged ones are removed with a warning."""
     for candidate in sorted(directory.glob("step-*"), reverse=True):
         if is_whole(candidate) and is_whole(best(candidate)):
             return candidate
-        progress.warn(f"{candidate} is damaged and is passed over")
+        progress.warn(f"{candidate} is damaged and cannot be gone on from; it is removed")
+        _remove(candidate)
     return None
 
 
@@ -115,8 +116,12 @@ def _prune(directory: Path) -> None:
     newest = sorted(directory.glob("step-*"), reverse=True)[:2]
     keep = {path for checkpoint in newest for path in (checkpoint, best(checkpoint))}
     for path in set(directory.glob("step-*")) - keep:
-        files.remove(path / COMMIT)  # first, so that a half-removed one is never taken for whole
-        files.remove(path)
+        _remove(path)
+
+
+def _remove(checkpoint: Path) -> None:
+    files.remove(checkpoint / COMMIT)  # first, so that a half-removed one is never taken for whole
+    files.remove(checkpoint)
 
 
 def _optimizer_tensors(optimizer: torch.optim.Optimizer, names: list[str]) -> dict[str, torch.Tensor]:

@@ -10,6 +10,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, TypedDict
 
 import numpy as np
@@ -21,11 +22,8 @@ from pakar import recipe
 from pakar.errors import UserError
 from pakar.shards import TokenShards
 from pakar.train.adapter import trainable_weights
-from pakar.train.batches import BatchPlan, collate, micro_batches, token_losses
+from pakar.train.batches import IGNORED, BatchPlan, collate, micro_batches, token_losses
 from pakar.train.checkpoint import TrainState
-
-IMPROVEMENT = 1e-4
-"""Nats per token by which a validation loss must be lower than the best one to count as better."""
 
 
 class StepRecord(TypedDict, total=False):
@@ -80,12 +78,12 @@ class Training:
     plan: BatchPlan
     state: TrainState
 
-    @property
+    @cached_property
     def total_steps(self) -> int:
         """Steps if nothing stops early."""
         return self.section.epochs * self.plan.steps_per_epoch
 
-    @property
+    @cached_property
     def validate_every(self) -> int:
         """Steps between validations: about twenty in all, fewer if they would cost more than a quarter of the training.
 
@@ -97,7 +95,7 @@ class Training:
         affordable = 0.25 * 3 * trained / int(self.validation.lengths().sum())
         return max(1, round(self.total_steps / max(1, min(20, int(affordable)))))
 
-    @property
+    @cached_property
     def schedule(self) -> Schedule:
         """The learning rate's course."""
         warmup = round(self.section.warmup * self.total_steps)
@@ -162,7 +160,7 @@ def steps(training: Training, save: Callable[[Training], None]) -> Iterator[Step
     """
     state = training.state
     if state.step == 0 and state.first_loss is None:
-        yield from _measure_before(training)
+        _measure_before(training)
         save(training)
     while not training.finished:
         record = _step(training)
@@ -198,12 +196,11 @@ def validation_loss(training: Training) -> float:
     return total / count
 
 
-def _measure_before(training: Training) -> Iterator[StepRecord]:
-    """The validation loss of the untouched model, so that the curve shows where it began."""
+def _measure_before(training: Training) -> None:
+    """The validation loss of the untouched model: where the curve begins, and what training must beat."""
     if len(training.validation):
         loss = validation_loss(training)
         training.state.first_loss = training.state.best_loss = training.state.last_loss = loss
-        yield {"step": 0, "epoch": 0.0, "tokens": 0, "seconds": 0.0, "validation_loss": loss}
 
 
 def _step(training: Training) -> StepRecord:
@@ -211,14 +208,17 @@ def _step(training: Training) -> StepRecord:
     started = time.monotonic()
     epoch, position = divmod(state.step, plan.steps_per_epoch)
     members = plan.epoch(epoch)[position]
-    supervised = int(sum(training.train[int(m)].loss_mask[1:].sum() for m in members))
+    batches = [
+        collate(training.train, part)
+        for part in micro_batches(members, plan.lengths, training.section.micro_batch_tokens)
+    ]
+    supervised = sum(int((batch.targets != IGNORED).sum()) for batch in batches)
     rate = training.schedule.at(state.step)
     for group in training.optimizer.param_groups:
         group["lr"] = rate
     training.model.train()
     total = 0.0
-    for part in micro_batches(members, plan.lengths, training.section.micro_batch_tokens):
-        batch = collate(training.train, part).to(training.accelerator.device)
+    for batch in (batch.to(training.accelerator.device) for batch in batches):
         logits = training.model(input_ids=batch.input_ids, attention_mask=batch.attention_mask, use_cache=False).logits
         loss, _ = token_losses(logits, batch.targets)
         training.accelerator.backward(loss / supervised)
@@ -241,7 +241,7 @@ def _step(training: Training) -> StepRecord:
 def _judge(state: TrainState, loss: float, patience: int) -> bool:
     """Note a validation loss; True if it is the best so far. Decides on early stopping."""
     state.last_loss = loss
-    if state.best_loss is None or loss < state.best_loss - IMPROVEMENT:
+    if state.best_loss is None or loss < state.best_loss:
         state.best_loss, state.best_step, state.bad_measurements = loss, state.step, 0
         return True
     state.bad_measurements += 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -58,18 +59,20 @@ def train(run: Run) -> None:
         files.write_json(run.training_file, facts)
         weights = sorted(run.model_dir.glob("*.safetensors"))
         work.outputs = {"model": files.tree_sha256(weights, run.model_dir)}
+        work.provenance = {"base": {"name": base.name, "revision": base.revision, "fingerprint": base.fingerprint}}
         work.counts = {"steps": training.state.step, "tokens": training.state.tokens}
         _say(facts)
 
 
 def _inputs(run: Run, base: BaseModel, prompts: Renderer) -> dict[str, str]:
     return {
-        "train section": section_fingerprint(run.recipe.train),
+        # How often a checkpoint is saved changes nothing in the weights, so it may change while a training is unfinished.
+        "train section": section_fingerprint(run.recipe.train.model_copy(update={"checkpoint_every": 1})),
         "seed": str(run.recipe.seed),
         "base model": base.fingerprint,
         "prompt template": prompts.fingerprint,
         "prepared data": run.output("prepare", "tokens"),
-        "hardware": f"{base_models.device().type} {loop.precision(run.recipe.train)}",
+        "hardware": f"{base_models.device().type} {loop.precision(run.recipe.train)}, {torch.get_num_threads()} threads",
     }
 
 
@@ -81,8 +84,6 @@ def _check_there_is_something_to_learn(shards: TokenShards) -> None:
 
 def _resume(training: Training, run: Run) -> None:
     """Restore the last whole checkpoint and cut the metrics file back to it; without one, begin afresh."""
-    files.sweep(run.checkpoints_dir)
-    files.sweep(run.stage_dir("train"))
     found = checkpoint.latest(run.checkpoints_dir)
     if found is None:
         files.remove(run.checkpoints_dir)
@@ -101,22 +102,22 @@ def _resume(training: Training, run: Run) -> None:
 
 def _follow(training: Training, run: Run) -> None:
     """Run the loop: write every record at once, show progress, save checkpoints."""
-
-    def save_checkpoint(now: Training) -> None:
-        unwrapped = now.accelerator.unwrap_model(now.model)
-        checkpoint.save(run.checkpoints_dir, unwrapped, now.optimizer, now.scaler_state(), now.state)
-
     run.train_metrics_file.parent.mkdir(parents=True, exist_ok=True)
     with (
         run.train_metrics_file.open("a", encoding="utf-8") as file,
         progress.track("training", training.total_steps) as tracker,
     ):
+
+        def save_checkpoint(now: Training) -> None:
+            os.fsync(file.fileno())  # the metrics are never behind the checkpoint that belongs to them
+            unwrapped = now.accelerator.unwrap_model(now.model)
+            checkpoint.save(run.checkpoints_dir, unwrapped, now.optimizer, now.scaler_state(), now.state)
+
         tracker.advance(training.state.step)
         for record in loop.steps(training, save_checkpoint):
             file.write(json.dumps(record) + "\n")
             file.flush()
-            if record["step"]:
-                tracker.advance(1, _detail(record, training.state))
+            tracker.advance(1, _detail(record, training.state))
 
 
 def _detail(record: StepRecord, state: TrainState) -> str:
@@ -157,7 +158,7 @@ def _facts(run: Run, training: Training) -> dict[str, Any]:
         "best_validation_loss": state.best_loss,
         "last_validation_loss": state.last_loss,
         "stopped": "early" if state.stopped else "finished",
-        "warning": _overfitting(state),
+        "warning": _warning(state),
         "precision": {"no": "float32", "bf16": "bfloat16", "fp16": "float16"}[loop.precision(run.recipe.train)],
         "device": str(training.accelerator.device),
         "tokens": state.tokens,
@@ -165,8 +166,13 @@ def _facts(run: Run, training: Training) -> dict[str, Any]:
     }
 
 
-def _overfitting(state: TrainState) -> str | None:
-    """A warning when the validation loss has turned up again; the best checkpoint, from before, is the one kept."""
+def _warning(state: TrainState) -> str | None:
+    """What is wrong with the course of the validation loss: it never fell, or it has turned up again."""
+    if state.best_loss is not None and state.best_step == 0:
+        return (
+            f"training did not help: the validation loss was never below the {state.best_loss:.3f} of the untrained model, "
+            "which was kept. A lower learning rate, or more data, may help."
+        )
     if state.last_loss is None or state.best_loss is None or state.last_loss <= OVERFITTING * state.best_loss:
         return None
     return (

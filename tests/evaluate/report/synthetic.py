@@ -166,7 +166,7 @@ def write_prepare(
 
 def write_train(run: Run) -> None:
     chance = random.Random(1)
-    rows: list[dict[str, Any]] = [{"step": 0, "epoch": 0.0, "tokens": 0, "seconds": 0.0, "validation_loss": 6.31}]
+    rows: list[dict[str, Any]] = []
     for step in range(1, 181):
         loss = 2.6 + 3.8 * math.exp(-step / 35) + chance.gauss(0, 0.16)
         row = {
@@ -186,7 +186,7 @@ def write_train(run: Run) -> None:
     files.write_json(
         run.training_file,
         {
-            "method": "lora", "trainable_parameters": 811_008, "total_parameters": 13_480_960,
+            "method": run.recipe.train.method.kind, "trainable_parameters": 811_008, "total_parameters": 13_480_960,
             "steps": 180, "epochs": 3.0,
             "best_step": best["step"], "best_validation_loss": best["validation_loss"], "first_validation_loss": 6.31,
             "last_validation_loss": rows[-1]["validation_loss"], "stopped": "finished", "warning": None,

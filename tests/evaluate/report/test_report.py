@@ -6,10 +6,11 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from pakar import files
-from pakar.evaluate.report import write
+from pakar.evaluate.report import terminal_summary, write
 from pakar.run import Run
 from tests.evaluate.report import synthetic
 
@@ -272,6 +273,101 @@ def test_interrupted_training_counts_repeated_steps_once(tmp_path: Path) -> None
     curve = report_json(run)["loss_curve"]
     assert [step for step, _ in curve["train"]] == list(range(1, 181))
     assert max(loss for _, loss in curve["train"]) < 10
+
+
+def test_the_curve_begins_at_the_untrained_model(tmp_path: Path) -> None:
+    run = synthetic.complete(tmp_path)
+    first = report_json(run)["loss_curve"]["validation"][0]
+    assert first == [0, 6.31]
+    old = {"step": 0, "epoch": 0.0, "tokens": 0, "seconds": 0.0, "validation_loss": 6.25}
+    files.write_json_lines(run.train_metrics_file, [old, *files.read_json_lines(run.train_metrics_file)])
+    curve = report_json(run)["loss_curve"]
+    assert [step for step, _ in curve["validation"]][:2] == [0, 9]
+    assert curve["validation"][0] == [0, 6.25]
+    assert curve["train"][0][0] == 1
+
+
+def test_a_model_that_never_improved_is_the_best_point_and_is_warned_of(tmp_path: Path) -> None:
+    run = synthetic.complete(tmp_path)
+    facts = {"best_step": 0, "warning": "training did not help: the loss never fell"}
+    files.write_json(run.training_file, files.read_json(run.training_file) | facts)
+    assert report_json(run)["loss_curve"]["best"] == [0, 6.31]
+    assert "training did not help: the loss never fell" in page(run).text
+    assert "training did not help: the loss never fell" in run.model_card_file.read_text(encoding="utf-8")
+    assert "training did not help" in terminal_summary(run)
+
+
+def test_without_validation_the_curve_has_none(tmp_path: Path) -> None:
+    run = synthetic.complete(tmp_path)
+    files.write_json(run.training_file, files.read_json(run.training_file) | {"first_validation_loss": None})
+    files.write_json_lines(run.train_metrics_file, [{"step": 1, "loss": 2.0}])
+    assert report_json(run)["loss_curve"]["validation"] == []
+
+
+def link(run: Run, **changes: dict[str, str]) -> None:
+    """Give the records inputs and outputs that fit, but for `changes`."""
+    fitting = {
+        "prepare_outputs": {"tokens": "k", "test": "t"}, "train_inputs": {"prepared data": "k"}, "train_outputs": {"model": "m"},
+        "evaluate_inputs": {"tuned model": "m", "test split": "t"},
+    }  # fmt: skip
+    for name, content in {**fitting, **changes}.items():
+        stage, _, part = name.partition("_")
+        path = run.directory / stage / "stage.json"
+        files.write_json(path, files.read_json(path) | {part: content})
+
+
+def test_stages_that_fit_are_not_called_stale(tmp_path: Path) -> None:
+    run = synthetic.complete(tmp_path)
+    link(run)
+    found = report_json(run)
+    assert found["verdict"]["headline"] == "Fine-tuning helped"
+    assert not any("earlier" in warning for warning in found["warnings"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "first"),
+    [({"prepare_outputs": {"tokens": "k", "test": "new"}}, "The evaluation was made from an earlier split"),
+     ({"train_outputs": {"model": "new"}}, "The evaluation was made from an earlier model"),
+     ({"prepare_outputs": {"tokens": "new", "test": "t"}}, "The model was trained on earlier data")],
+)  # fmt: skip
+def test_stale_figures_are_no_success(changes: dict[str, dict[str, str]], first: str, tmp_path: Path) -> None:
+    run = synthetic.complete(tmp_path)
+    link(run, **changes)
+    found = report_json(run)
+    assert found["warnings"][0] == f"{first}: run `pakar run` again."
+    assert found["verdict"]["outcome"] is None
+    assert found["verdict"]["sentence"].endswith(found["warnings"][0])
+    for shown in (page(run).text, run.model_card_file.read_text(encoding="utf-8"), terminal_summary(run)):
+        assert "Fine-tuning helped" not in shown
+        assert "Out of date: whether fine-tuning helped is not known" in shown
+
+
+def test_a_model_that_is_trained_anew_makes_the_evaluation_stale(tmp_path: Path) -> None:
+    run = synthetic.complete(tmp_path)
+    files.remove(run.stage_dir("train"))
+    found = report_json(run)
+    assert found["warnings"][0].startswith("The evaluation was made from an earlier model")
+    assert found["verdict"]["headline"] == "Out of date"
+
+
+def test_the_report_tells_of_what_was_measured_and_trained_and_not_of_the_recipe(tmp_path: Path) -> None:
+    run = synthetic.complete(tmp_path)
+    measured = synthetic.metrics()
+    measured["settings"] |= {"test_examples": 6, "confidence": 0.8, "target_words": [1, 2]}
+    files.write_json(run.metrics_file, measured)
+    files.write_json(run.training_file, files.read_json(run.training_file) | {"method": "full"})
+    found = report_json(run)
+    assert "on 6 test questions" in found["verdict"]["sentence"]
+    assert "80 % interval" in found["verdict"]["sentence"]
+    assert (found["confidence"], found["target_words"]) == (0.8, [1, 2])
+    assert found["method"] == "all weights"
+
+
+def test_the_method_is_that_of_the_adapter_which_was_written(tmp_path: Path) -> None:
+    run = synthetic.complete(tmp_path, train={"method": {"kind": "lora", "rank": 64}})
+    written = {"r": 4, "lora_alpha": 8, "lora_dropout": 0.1, "target_modules": ["k_proj", "q_proj"]}
+    files.write_json(run.model_dir / "adapter_config.json", written)
+    assert report_json(run)["method"] == "LoRA, rank 4, alpha 8, dropout 0.1, on k_proj, q_proj"
 
 
 def test_a_long_curve_is_thinned(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from pakar.evaluate import intervals
 from pakar.evaluate.report import charts, pages, rows, wording
 from pakar.evaluate.report.content import Estimate, LossCurve
 
@@ -54,4 +55,6 @@ def test_validation_without_training_can_be_drawn() -> None:
 
 def test_an_interval_without_width_is_not_shown_as_certainty() -> None:
     assert pages.value(Estimate(1.0, 1.0, 1.0, 24, "share", higher_is_better=True)) == ("100 %", "the same in all 24")
+    wilson = Estimate(1.0, *intervals.wilson(1.0, 24, 0.95), 24, "share", higher_is_better=True)
+    assert pages.value(wilson) == ("100 %", "86 to 100 %")
     assert pages.value(Estimate(1.0, None, None, 1, "share", higher_is_better=True)) == ("100 %", "")

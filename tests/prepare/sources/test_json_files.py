@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 from pakar.errors import DataError
+from pakar.prepare.sources.json_files import read_json
+from pakar.prepare.sources.rows import Row
 from tests.prepare.sources.helpers import json_lines, read, write
 
 ONE = {"question": "Why?", "answer": "So."}
@@ -96,9 +98,51 @@ def test_a_file_without_any_object_is_an_error(tmp_path: Path) -> None:
         read(write(tmp_path / "a.json", "[1, 2]"))
 
 
-def test_several_lists_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="several lists of records: train, test"):
-        read(write(tmp_path / "a.json", json.dumps({"train": [ONE], "test": [TWO]})))
+@pytest.mark.parametrize(
+    ("value", "names"),
+    [
+        ({"train": [ONE], "test": [TWO]}, "train, test"),
+        ({"data": [ONE] * 20, "more": [TWO] * 10}, "data, more"),
+        ({"result": {"items": [ONE], "errors": [TWO, "text"]}}, "items, errors"),
+        ({"messages": [{"role": "user", "content": "Why?"}], "tools": [ONE]}, "messages, tools"),
+    ],
+)
+def test_several_lists_are_refused(tmp_path: Path, value: Any, names: str) -> None:
+    with pytest.raises(DataError, match=f"several lists of records: {names}\n") as caught:
+        read(write(tmp_path / "a.json", json.dumps(value)))
+    assert "a file of its own" in str(caught.value)
+
+
+def test_a_list_of_plain_values_beside_the_records_is_no_second_list(tmp_path: Path) -> None:
+    value = {"versions": ["1.0", 2], "data": [ONE, TWO], "empty": []}
+    assert read(write(tmp_path / "a.json", json.dumps(value))).pairs == PAIRS
+
+
+def test_columns_of_unequal_length_are_refused(tmp_path: Path) -> None:
+    value = {"question": ["Why?", "How?"], "answer": ["So."]}
+    with pytest.raises(DataError, match=r"columns differ in length: question 2, answer 1\n") as caught:
+        read(write(tmp_path / "a.json", json.dumps(value)))
+    assert "one value for each row" in str(caught.value)
+
+
+def test_columns_by_position_keep_the_rows_of_every_column(tmp_path: Path) -> None:
+    value = {"question": {"0": "Why?"}, "answer": {"0": "So.", "1": "Thus."}, "note": {"0": "a", "2": "b"}}
+    assert read(write(tmp_path / "a.json", json.dumps(value))).pairs == [("Why?", "So."), ("", "Thus."), ("", "")]
+
+
+def test_one_conversation_beside_a_list_is_one_record(tmp_path: Path) -> None:
+    turns = [{"role": "user", "content": "Why?"}, {"role": "assistant", "content": "So."}]
+    found = read(write(tmp_path / "a.json", json.dumps({"messages": turns, "tags": ["a"]})))
+    assert found.turns == [[("user", "Why?"), ("assistant", "So.")]]
+
+
+def test_records_by_key_keep_a_key_of_their_own(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.json", json.dumps({"a": ONE | {"key": "own"}, "b": TWO}))
+    assert [row.values for row in read_json(path, "utf-8") if isinstance(row, Row)] == [
+        {"record_key": "a", "key": "own"} | ONE,
+        {"record_key": "b"} | TWO,
+    ]
+    assert read(path).pairs == PAIRS
 
 
 def test_values_of_other_types_become_text(tmp_path: Path) -> None:

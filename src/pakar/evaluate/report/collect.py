@@ -7,13 +7,13 @@ import os
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pakar import files, recipe_file
-from pakar.evaluate.report import answers, rows, verdict, wording
-from pakar.evaluate.report.content import Comparison, Estimate, Ledger, LossCurve, Metric, Report, Skipped
-from pakar.recipe import Lora
-from pakar.run import STAGES, Run
+from pakar.evaluate.report import answers, method, rows, stale, verdict, wording
+from pakar.evaluate.report.content import Comparison, Estimate, LossCurve, Metric, Question, Report, Skipped
+from pakar.records import STAGES, StageName
+from pakar.run import Run
 
 MOST_POINTS = 400
 """Points of the loss curve that are kept; a picture shows no more."""
@@ -31,56 +31,74 @@ _SMALL_LIMIT = (
 )
 
 
+class _Measured(NamedTuple):
+    """What the evaluation has written; its own settings count, and not what the recipe says by now."""
+
+    metrics: tuple[Metric, ...]
+    systems: tuple[str, ...]
+    questions: list[Question]
+    settings: dict[str, Any]
+    confidence: float
+    target_words: tuple[int, int]
+    tested: int | None
+
+
 def collect(run: Run) -> Report:
     """Read everything that the finished stages of a run have written."""
-    recipe = run.recipe
-    measured = _json(run.metrics_file)
-    training = _json(run.training_file)
-    ledger = rows.ledger(run)
-    statistics = dict(_json(run.statistics_file).get("columns", {}))
+    found = _measured(run)
+    training, provenance = _json(run.training_file), _json(run.directory / "run.json")
+    ledger, statistics = rows.ledger(run), dict(_json(run.statistics_file).get("columns", {}))
     noun = _noun(statistics)
-    metrics = _metrics(measured)
-    systems = tuple(dict.fromkeys(name for metric in metrics for name in metric.systems))
-    questions = answers.questions(run, systems)
-    tested = _tested(metrics, ledger)
-    provenance = _json(run.directory / "run.json")
-    records: dict[str, dict[str, Any]] = {stage: _json(run.stage_dir(stage) / "stage.json") for stage in STAGES}
+    records: dict[str, dict[str, Any]] = {stage: _record(run, stage) for stage in STAGES}
+    old = stale.found(records) if found.metrics else ()
+    warnings = verdict.warnings(training.get("warning"), found.tested, noun, ledger, found.questions)
     return Report(
-        name=recipe.name,
+        name=run.recipe.name,
         noun=noun,
-        verdict=verdict.verdict(metrics, tested or 0, noun, recipe.evaluate.confidence),
-        warnings=(
-            *_unfinished(records),
-            *verdict.warnings(training.get("warning"), tested, noun, ledger, questions),
-            *verdict.cut_prompts(measured.get("settings") or {}),
-        ),
-        metrics=metrics,
-        systems=systems,
-        confidence=recipe.evaluate.confidence,
-        questions=tuple(answers.shortened(question) for question in questions[: answers.MOST_SHOWN]),
-        answers_in_all=len(questions),
-        max_answer_tokens=recipe.evaluate.sampling.max_tokens,
-        lengths=answers.lengths(questions, recipe.evaluate.target_words),
-        target_words=recipe.evaluate.target_words,
+        verdict=verdict.verdict(found.metrics, found.tested or 0, noun, found.confidence, old),
+        warnings=(*old, *_unfinished(records), *warnings, *verdict.cut_prompts(found.settings)),
+        metrics=found.metrics,
+        systems=found.systems,
+        confidence=found.confidence,
+        questions=tuple(answers.shortened(question) for question in found.questions[: answers.MOST_SHOWN]),
+        answers_in_all=len(found.questions),
+        max_answer_tokens=run.recipe.evaluate.sampling.max_tokens,
+        lengths=answers.lengths(found.questions, found.target_words),
+        target_words=found.target_words,
         ledger=ledger,
         statistics=statistics,
         loss_curve=_loss_curve(run, training),
         training=training,
-        method=_method(run),
+        method=method.describe(run, training),
         seconds={stage: float(record["seconds"]) for stage, record in records.items() if "seconds" in record},
         fingerprints=_fingerprints(records),
         base=_base(run),
         provenance=provenance,
         command=shlex.join(str(word) for word in provenance.get("command", ["pakar", "run", "recipe.yaml"])),
         recipe=_recipe_text(run),
-        settings=dict(measured.get("settings") or {}),
-        limits=_limits(run, tested),
+        settings=found.settings,
+        limits=_limits(run, found.tested),
     )
+
+
+def _measured(run: Run) -> _Measured:
+    measured, section = _json(run.metrics_file), run.recipe.evaluate
+    metrics, settings = _metrics(measured), dict(measured.get("settings") or {})
+    systems = tuple(dict.fromkeys(name for metric in metrics for name in metric.systems))
+    confidence = float(settings.get("confidence") or section.confidence)
+    shortest, longest = settings.get("target_words") or section.target_words
+    questions, tested = answers.questions(run, systems), _tested(metrics, settings)
+    return _Measured(metrics, systems, questions, settings, confidence, (shortest, longest), tested)
 
 
 def _json(path: Path) -> dict[str, Any]:
     """The object in a file; empty if the stage that writes it has not finished."""
     return dict(files.read_json(path)) if path.exists() else {}
+
+
+def _record(run: Run, stage: StageName) -> dict[str, Any]:
+    """A stage's record; empty if it has not finished, or the record cannot be read."""
+    return files.read_json_if_whole(run.stage_dir(stage) / "stage.json") or {}
 
 
 def _noun(statistics: Mapping[str, Any]) -> str:
@@ -90,8 +108,8 @@ def _noun(statistics: Mapping[str, Any]) -> str:
     return "examples" if "question" in statistics else "texts"
 
 
-def _tested(metrics: tuple[Metric, ...], ledger: Ledger | None) -> int | None:
-    """Size of the test split; None if nothing was measured."""
+def _tested(metrics: tuple[Metric, ...], settings: Mapping[str, Any]) -> int | None:
+    """Size of the test split that was measured on, whatever preparation gives now; None if nothing was measured."""
     measured = [
         cell.n
         for metric in metrics
@@ -100,7 +118,7 @@ def _tested(metrics: tuple[Metric, ...], ledger: Ledger | None) -> int | None:
     ]
     if not measured:
         return None
-    return ledger.splits.get("test", max(measured)) if ledger else max(measured)
+    return int(settings.get("test_examples") or max(measured))
 
 
 def _unfinished(records: Mapping[str, Mapping[str, Any]]) -> list[str]:
@@ -154,6 +172,10 @@ def _loss_curve(run: Run, training: Mapping[str, Any]) -> LossCurve | None:
     ordered = [steps[step] for step in sorted(steps)]
     train = _points(ordered, "loss")
     validation = _points(ordered, "validation_loss")
+    # Of the untrained model; no optimizer step belongs to it.
+    untrained = _points([{"step": 0, **training}], "first_validation_loss")
+    if untrained and (not validation or validation[0][0] > 0):
+        validation = [*untrained, *validation]
     if not train and not validation:
         return None
     best = next((point for point in validation if point[0] == training.get("best_step")), None)
@@ -184,14 +206,6 @@ def _thinned(points: list[tuple[int, float]]) -> tuple[tuple[int, float], ...]:
     """At most about MOST_POINTS points, evenly picked; the last one always stays."""
     every = max(1, math.ceil(len(points) / MOST_POINTS))
     return tuple(point for place, point in enumerate(points) if place % every == 0 or place == len(points) - 1)
-
-
-def _method(run: Run) -> str:
-    method = run.recipe.train.method
-    if isinstance(method, Lora):
-        targets = method.targets if isinstance(method.targets, str) else ", ".join(method.targets)
-        return f"LoRA, rank {method.rank}, alpha {method.alpha:g}, dropout {method.dropout:g}, on {targets}"
-    return "all weights"
 
 
 def _base(run: Run) -> str:

@@ -39,8 +39,12 @@ def outcome(low: float, high: float, n: int | None, *, higher_is_better: bool | 
     return "better" if (low > 0) == higher_is_better else "worse"
 
 
-def verdict(metrics: Sequence[Metric], questions: int, noun: str, confidence: float) -> Verdict:
-    """The report's first sentence."""
+def verdict(
+    metrics: Sequence[Metric], questions: int, noun: str, confidence: float, stale: Sequence[str] = ()
+) -> Verdict:
+    """The report's first sentence; figures that are out of date (`stale` says why) show nothing."""
+    if stale:
+        return Verdict(None, "Out of date", f"Out of date: whether fine-tuning helped is not known. {stale[0]}", "")
     found = _deciding(metrics)
     if found is None:
         why = _why_not(metrics)

@@ -27,17 +27,17 @@ CLEANERS: dict[Cleaner, TextOperator] = {
 """Name in the recipe → cleaner."""
 
 
-def clean_messages(batch: pl.DataFrame, operator: TextOperator) -> tuple[pl.DataFrame, int]:
-    """Apply a cleaner to every message; returns the batch and the number of rows in which something changed."""
+def clean_messages(batch: pl.DataFrame, operator: TextOperator) -> tuple[pl.DataFrame, pl.Series]:
+    """Apply a cleaner to every message; returns the batch and, row by row, whether something changed."""
     if batch.is_empty():
-        return batch, 0
+        return batch, pl.Series("changed", [], pl.Boolean)
     flat = batch.select(pl.int_range(pl.len()).alias("index"), "messages").explode("messages").unnest("messages")
     flat = flat.with_columns(operator(flat["content"]).alias("cleaned"))
     rows = flat.group_by("index", maintain_order=True).agg(
         pl.struct("role", pl.col("cleaned").alias("content")).alias("messages"),
         (pl.col("cleaned") != pl.col("content")).any().alias("changed"),
     )
-    return batch.with_columns(rows["messages"]), int(rows["changed"].sum())
+    return batch.with_columns(rows["messages"]), rows["changed"]
 
 
 def map_where(texts: pl.Series, pattern: str, function: Callable[[str], str]) -> pl.Series:

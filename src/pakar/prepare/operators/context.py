@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import polars as pl
 
@@ -24,18 +24,24 @@ TOKEN_COLUMNS = schema(
 )
 
 
-class _Row(NamedTuple):
-    input_ids: list[int]
-    loss_mask: list[int]
-    question_tokens: int
-    answer_tokens: int
-    truncated: bool
-
-
 def render(batch: pl.DataFrame, renderer: Renderer, context_tokens: int) -> pl.DataFrame:
     """Add TOKEN_COLUMNS. Conversations are cut at `context_tokens`; plain text is kept whole and cut into windows later."""
-    rows = [_render(messages, renderer, context_tokens) for messages in batch["messages"].to_list()]
-    return batch.hstack(pl.DataFrame(rows, schema=TOKEN_COLUMNS, orient="row"))
+    conversations = [
+        tuple(Message(message["role"], message["content"]) for message in messages)
+        for messages in batch["messages"].to_list()
+    ]
+    rendered = renderer.examples(conversations)
+    limits = [None if conversation[-1].role == "text" else context_tokens for conversation in conversations]
+    pairs = list(zip(rendered, limits, strict=True))
+    answers = [sum(mask) for _, mask in rendered]
+    columns = {
+        "input_ids": [ids[:limit] for (ids, _), limit in pairs],
+        "loss_mask": [mask[:limit] for (_, mask), limit in pairs],
+        "question_tokens": [len(ids) - answer for (ids, _), answer in zip(rendered, answers, strict=True)],
+        "answer_tokens": answers,
+        "truncated": [limit is not None and len(ids) > limit for (ids, _), limit in pairs],
+    }
+    return batch.hstack(pl.DataFrame(columns, schema=TOKEN_COLUMNS))
 
 
 def fit_context(
@@ -51,11 +57,3 @@ def fit_context(
         return Sieved(kept, without_answer)
     kept, long = sieve(kept, ~pl.col("truncated"), "too_long", NAME, detail)
     return Sieved(kept, pl.concat([without_answer, long]))
-
-
-def _render(messages: list[dict[str, str]], renderer: Renderer, context_tokens: int) -> _Row:
-    conversation = tuple(Message(m["role"], m["content"]) for m in messages)  # type: ignore[arg-type]
-    ids, mask = renderer.example(conversation)
-    answer = sum(mask)
-    limit = len(ids) if conversation[-1].role == "text" else context_tokens
-    return _Row(ids[:limit], mask[:limit], len(ids) - answer, answer, len(ids) > limit)

@@ -1,7 +1,8 @@
 """JSON and JSON Lines → rows. JSON Lines is streamed and loses only the bad lines; JSON is read whole.
 
 Layouts of a JSON file: a list of records; one record; records one after the other; an object around a list
-(`{"data": […]}`); an object of records by key (the key becomes the column `key`); columns (`{"question": […], …}`).
+(`{"data": […]}`); an object of records by key (the key becomes the column `key`, or `record_key` if the records have a
+`key` of their own); columns (`{"question": […], …}`). Where it is open which list is meant, the file is refused.
 """
 
 from __future__ import annotations
@@ -17,7 +18,6 @@ from pakar.prepare.sources.opening import lines, whole_text
 from pakar.prepare.sources.rows import Broken, Row
 
 KEY = "key"
-LIST_NAMES = ("data", "rows", "records", "examples", "items", "intents", "train")
 SPEAKER_KEYS = {"role", "from"}
 
 _BLANK = re.compile(r"[ \t\r\n]*")
@@ -120,44 +120,66 @@ def _unwrapped(path: Path, value: Any) -> list[Any]:
     """The records inside the one value of a file."""
     if not isinstance(value, dict):
         return [value]
-    lists = {name: inner for name, inner in value.items() if _is_list_of_records(inner)}
-    if lists:
-        return list(lists[_list_name(path, lists)])
+    records = _list_of_records(path, value)
+    if records is not None:
+        return records
     inner = list(value.values())
     if len(inner) == 1 and isinstance(inner[0], dict):
         return _unwrapped(path, inner[0])
     if len(inner) > 1 and all(isinstance(one, dict) for one in inner):
-        return _by_position(value) if _is_by_position(inner) else [{KEY: key, **one} for key, one in value.items()]
-    if len(inner) > 1 and all(isinstance(one, list) for one in inner) and len(set(map(len, inner))) == 1:
-        return [dict(zip(value, cells, strict=True)) for cells in zip(*inner, strict=True)]
+        return _by_position(value) if _is_by_position(inner) else _by_key(value)
+    if len(inner) > 1 and all(isinstance(one, list) and not _is_conversation(one) for one in inner):
+        return _by_column(path, value)
     return [value]
 
 
-def _is_list_of_records(value: Any) -> bool:
-    """A list of objects that are not the messages of one conversation."""
-    return (
-        isinstance(value, list)
-        and any(isinstance(one, dict) for one in value)
-        and not all(isinstance(one, dict) and SPEAKER_KEYS & one.keys() for one in value)
-    )
+def _list_of_records(path: Path, value: dict[str, Any]) -> list[Any] | None:
+    """The one list of records in an object; None if there is none."""
+    lists = [name for name, inner in value.items() if _holds_objects(inner)]
+    if all(_is_conversation(value[name]) for name in lists):
+        return None
+    if len(lists) > 1:
+        raise DataError(
+            f"{path} holds several lists of records: {', '.join(lists)}",
+            next_step="write the one you want into a file of its own, or all of them into one list; "
+            "Pakar splits into training and test itself.",
+        )
+    return list(value[lists[0]])
 
 
-def _list_name(path: Path, lists: dict[str, list[Any]]) -> str:
-    if len(lists) == 1:
-        return next(iter(lists))
-    known = [name for name in LIST_NAMES if name in lists]
-    if len(known) == 1 and "train" not in lists:
-        return known[0]
-    raise DataError(
-        f"{path} holds several lists of records: {', '.join(lists)}",
-        next_step="write the one you want into a file of its own; Pakar splits into training and test itself.",
-    )
+def _holds_objects(value: Any) -> bool:
+    return isinstance(value, list) and any(isinstance(one, dict) for one in value)
+
+
+def _is_conversation(value: list[Any]) -> bool:
+    """The messages of one conversation, which make one record together."""
+    return _holds_objects(value) and all(isinstance(one, dict) and SPEAKER_KEYS & one.keys() for one in value)
 
 
 def _is_by_position(columns: list[dict[str, Any]]) -> bool:
     """Columns as pandas writes them by default: `{"question": {"0": …, "1": …}, "answer": {"0": …, "1": …}}`."""
-    return columns[0].keys() == columns[1].keys() and len(columns[0]) > 0 and all(key.isdecimal() for key in columns[0])
+    return all(len(column) > 0 and all(key.isdecimal() for key in column) for column in columns)
 
 
 def _by_position(columns: dict[str, dict[str, Any]]) -> list[Any]:
-    return [{name: column.get(key) for name, column in columns.items()} for key in next(iter(columns.values()))]
+    """One record for every position that any column has."""
+    positions = dict.fromkeys(position for column in columns.values() for position in column)
+    return [{name: column.get(position) for name, column in columns.items()} for position in positions]
+
+
+def _by_key(records: dict[str, dict[str, Any]]) -> list[Any]:
+    """The key goes into a column whose name no record uses itself."""
+    name = KEY
+    while any(name in record for record in records.values()):
+        name = f"record_{name}"
+    return [{name: key, **record} for key, record in records.items()]
+
+
+def _by_column(path: Path, columns: dict[str, list[Any]]) -> list[Any]:
+    if len(set(map(len, columns.values()))) > 1:
+        lengths = ", ".join(f"{name} {len(cells):,}" for name, cells in columns.items())
+        raise DataError(
+            f"{path}: columns differ in length: {lengths}",
+            next_step="give every column one value for each row (null where there is none), or write a list of records.",
+        )
+    return [dict(zip(columns, cells, strict=True)) for cells in zip(*columns.values(), strict=True)]

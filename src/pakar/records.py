@@ -1,0 +1,84 @@
+"""What is finished, and what it was made from: the records that stages leave in their directories.
+
+`stage.json` is written last and holds the fingerprints of all that went in and came out. `started.json` holds the inputs
+while a stage runs, so that an interrupted one knows whether what it finds was made from the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pakar import files, progress
+
+StageName = Literal["prepare", "train", "evaluate"]
+STAGES: tuple[StageName, ...] = ("prepare", "train", "evaluate")
+
+_SHARED_CODE = ("conversation.py", "examples.py", "models", "recipe.py", "shards.py", "text.py")
+_STAGE_CODE: dict[StageName, tuple[str, ...]] = {
+    "prepare": ("prepare", *_SHARED_CODE),
+    "train": ("train", *_SHARED_CODE),
+    "evaluate": ("evaluate", "engine", *_SHARED_CODE),
+}
+
+
+def differences(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    """Names of the inputs that are not the same."""
+    return sorted(name for name in {*before, *now} if before.get(name) != now.get(name))
+
+
+def read_record(path: Path) -> dict[str, Any] | None:
+    """A stage's record, or None if there is none that can be read: then the stage has not finished."""
+    record = files.read_json_if_whole(path)
+    if record is not None and {"inputs", "outputs", "files"} <= record.keys():
+        return record
+    if path.exists():
+        progress.warn(f"{path} cannot be read; the stage counts as unfinished")
+    return None
+
+
+def fingerprints(directory: Path) -> dict[str, str]:
+    """SHA-256 of every file that a stage leaves for others; checkpoints may be deleted to save room."""
+    found = (path for path in sorted(directory.rglob("*")) if path.is_file() and path.name != "started.json")
+    named = ((path.relative_to(directory).as_posix(), path) for path in found)
+    return {name: files.sha256(path) for name, path in named if not name.startswith("checkpoints/")}
+
+
+def harmed(directory: Path, recorded: Mapping[str, str]) -> list[str]:
+    """Files that are gone or hold something else than when the stage finished; three at most.
+
+    Only files written after the record are read again: large models would take long.
+    """
+    finished = (directory / "stage.json").stat().st_mtime_ns
+
+    def is_whole(name: str, sha256: str) -> bool:
+        path = directory / name
+        return path.is_file() and (path.stat().st_mtime_ns <= finished or files.sha256(path) == sha256)
+
+    return [f"{directory.name}/{name}" for name, sha256 in recorded.items() if not is_whole(name, sha256)][:3]
+
+
+def open_stage(directory: Path, inputs: Mapping[str, str]) -> bool:
+    """Make the stage's directory ready; True if it holds unfinished work from the same inputs."""
+    started = directory / "started.json"
+    before = files.read_json_if_whole(started) if not (directory / "stage.json").exists() else None
+    if before == inputs:
+        return True
+    if before is not None:
+        progress.note(
+            f"{directory.name}: unfinished work is thrown away, because {', '.join(differences(before, inputs))} changed"
+        )
+    # The record goes first: a half-removed stage must never look finished.
+    files.remove(directory / "stage.json")
+    files.remove(directory)
+    files.write_json(started, dict(inputs))
+    return False
+
+
+def code_fingerprint(stage: StageName) -> str:
+    """SHA-256 over the source files that decide what a stage writes."""
+    package = Path(__file__).parent
+    roots = [package / part for part in _STAGE_CODE[stage]]
+    sources = [p for root in roots for p in (root.rglob("*.py") if root.is_dir() else [root])]
+    return files.tree_sha256(sources, package)
