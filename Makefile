@@ -8,7 +8,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-SOURCES := src tests scripts
+SOURCES := src tests scripts benchmarks
 
 .PHONY: quickstart setup check test test-fast format docs clean
 

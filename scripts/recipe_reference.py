@@ -37,7 +37,7 @@ def _section(section: type[BaseModel], path: str) -> Iterator[str]:
             below.append((full, inner))
         if field.description or not inner:
             rows.append(
-                f"| `{name}` | {_default(field.default, required=field.is_required())} | {_prose(field.description)} |"
+                f"| `{name}` | {_default(field.get_default(call_default_factory=True), required=field.is_required())} | {_prose(field.description)} |"
             )
     rows = [row for row in rows if not row.startswith("| `kind`")]
     if rows:
@@ -61,7 +61,7 @@ def _default(value: Any, *, required: bool) -> str:
     if isinstance(value, BaseModel):
         return f"`{{kind: {kind}}}`" if (kind := getattr(value, "kind", None)) else "see below"
     if isinstance(value, tuple):
-        return f"`[{', '.join(map(str, value))}]`"
+        return f"`[{', '.join(str(getattr(one, 'kind', one)) for one in value)}]`"
     return "empty" if value in (None, "") else f"`{value}`"
 
 

@@ -81,6 +81,20 @@ def test_json_mode_prints_exactly_one_object_also_for_errors(folder: Path) -> No
     assert json.loads(bad.stdout)["exit_code"] == 2
 
 
+def test_plan_writes_nothing_and_prepare_leaves_a_page_both_with_one_object(folder: Path) -> None:
+    planned = pakar("plan", "recipe.yaml", "--show", "2", "--json", cwd=folder)
+    assert planned.returncode == 0, planned.stderr
+    assert json.loads(planned.stdout)["rows"] == {"looked_at": 20, "expected": 20}
+    assert not (folder / "runs").exists()
+    prepared = pakar(
+        "prepare", "recipe.yaml", "--json", "--set", "prepare.executor={kind: local, workers: 1}", cwd=folder
+    )
+    assert prepared.returncode == 0, prepared.stderr
+    found = json.loads(prepared.stdout)
+    assert (found["kept"], found["statistics"]["columns"]["answer"]["words"]["count"]) == (20, 20)
+    assert (folder / "runs" / "tiny" / "data.html").exists()
+
+
 def test_the_schema_is_valid_json(folder: Path) -> None:
     assert json.loads(pakar("check", "--schema", cwd=folder).stdout)["additionalProperties"] is False
 

@@ -38,7 +38,7 @@ def test_all_problems_are_told_at_once_each_with_its_line(tmp_path: Path) -> Non
         "line 4: train.method.rank = -1: expected greater than or equal to 1",
         "line 4: train.method.rnak: unknown key; did you mean `rank`?",
         "line 5: train.epochs = 0: expected greater than or equal to 1",
-        "line 9: prepare.sources.0.shape has kind 'pair': expected 'auto', 'pairs', 'messages', 'intents', 'text'; did you mean pairs?",
+        "line 9: prepare.sources.0.shape has kind 'pair': expected 'auto', 'pairs', 'messages', 'intents', 'squad', 'text', 'turns'; did you mean pairs?",
         "line 10: prepare.sources.1.path: is missing and has no default",
         "line 10: prepare.sources.1.pth: unknown key; did you mean `path`?",
     ]

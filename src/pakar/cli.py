@@ -117,6 +117,31 @@ def check(
 
 
 @app.command()
+def plan(
+    recipe: RecipePath = DEFAULT_RECIPE,
+    show: Annotated[
+        int,
+        typer.Option(
+            "--show", min=0, help="Show so many rows before and after each operator. Shows texts of your data."
+        ),
+    ] = 0,
+    rows: Annotated[int, typer.Option("--rows", min=1, help="Rows of each source that are looked at.")] = 2_000,
+    overrides: Overrides = [],  # noqa: B006
+    as_json: AsJson = False,
+    verbose: Verbose = False,
+) -> None:
+    """Look at the first rows and say what would become of the data: rows, lengths, mask, time, disk. Writes nothing."""
+    loaded = _load(recipe, overrides, quiet=False, verbose=verbose)
+    from pakar.prepare import plan as planning
+    from pakar.report.console import console
+
+    found = planning.look(loaded, rows=rows, show=show)
+    if as_json:
+        return _print_json(planning.as_json(found))
+    return planning.show(found, console())
+
+
+@app.command()
 def run(
     recipe: RecipePath = DEFAULT_RECIPE,
     overrides: Overrides = [],  # noqa: B006
@@ -141,18 +166,20 @@ def prepare(
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
-    """Only the first stage: read, clean, split and tokenise the data; print the ledger."""
-    loaded = _load(recipe, overrides, quiet=quiet, verbose=verbose)
+    """Only the first stage: read, clean, split and tokenise the data; show where every row went and how long they are."""
+    this = _begin(recipe, overrides, runs_dir, quiet=quiet, verbose=verbose)
     from pakar import files
     from pakar.prepare.stage import prepare as prepare_stage
-    from pakar.run import begin
+    from pakar.report import data
+    from pakar.report.console import console
+    from pakar.report.data import terminal
 
-    this = begin(loaded, runs_dir, _command(recipe, overrides, runs_dir))
     prepare_stage(this)
-    ledger = files.read_json(this.ledger_file)
+    data.write(this)
     if as_json:
-        return _print_json(ledger)
-    return typer.echo("\n".join(f"{name:16} {value}" for name, value in ledger.items()))
+        ledger = files.read_json(this.ledger_file)
+        return _print_json(ledger | {"statistics": files.read_json(this.statistics_file)})
+    return console().print(terminal.summary(this))
 
 
 @app.command()
@@ -165,12 +192,10 @@ def train(
     verbose: Verbose = False,
 ) -> None:
     """Only the second stage: train on what prepare left."""
-    loaded = _load(recipe, overrides, quiet=quiet, verbose=verbose)
+    this = _begin(recipe, overrides, runs_dir, quiet=quiet, verbose=verbose)
     from pakar import files
-    from pakar.run import begin
     from pakar.train.stage import train as train_stage
 
-    this = begin(loaded, runs_dir, _command(recipe, overrides, runs_dir))
     train_stage(this)
     facts = files.read_json(this.training_file)
     if as_json:
@@ -188,12 +213,10 @@ def evaluate(
     verbose: Verbose = False,
 ) -> None:
     """Only the third stage and the report: measure base and tuned model on the test split."""
-    loaded = _load(recipe, overrides, quiet=quiet, verbose=verbose)
+    this = _begin(recipe, overrides, runs_dir, quiet=quiet, verbose=verbose)
     from pakar.evaluate.report import write
     from pakar.evaluate.stage import evaluate as evaluate_stage
-    from pakar.run import begin
 
-    this = begin(loaded, runs_dir, _command(recipe, overrides, runs_dir))
     evaluate_stage(this)
     write(this)
     _show(this, as_json=as_json)
@@ -273,6 +296,14 @@ def _load(recipe: Path, overrides: list[str], *, quiet: bool, verbose: bool) -> 
     return recipe_file.load(recipe, overrides)
 
 
+def _begin(recipe: Path, overrides: list[str], runs_dir: Path, *, quiet: bool, verbose: bool) -> Run:
+    """The run that a command for one stage works on."""
+    loaded = _load(recipe, overrides, quiet=quiet, verbose=verbose)
+    from pakar.run import begin
+
+    return begin(loaded, runs_dir, _command(recipe, overrides, runs_dir))
+
+
 def _command(recipe: Path, overrides: list[str], runs_dir: Path) -> list[str]:
     """The command that repeats the whole run."""
     elsewhere = [] if runs_dir == DEFAULT_RUNS_DIR else ["--runs-dir", str(runs_dir)]
@@ -288,7 +319,7 @@ def _silence_libraries() -> None:
     warnings.simplefilter("ignore")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    for name in ("transformers", "peft", "accelerate", "torch"):
+    for name in ("transformers", "peft", "accelerate", "torch", "pyspark", "py4j"):
         logging.getLogger(name).setLevel(logging.ERROR)
 
 

@@ -22,11 +22,13 @@ SCHEMA = schema(
     {
         "id": pl.String,  # fingerprint of the messages
         "group": pl.String,  # fingerprint of the question: what the split keeps together
+        "label": pl.String,  # the kind of row, where the recipe names a column for it
         "source": pl.String,  # file it came from
         "offset": pl.UInt64,  # record number in that file, from 1
         "part": pl.UInt32,  # number of the pair when one record makes several
         "messages": MESSAGES,
         "augmented": pl.Boolean,  # made by re-phrasing a training row
+        "flags": pl.List(pl.String),  # what preparation marked the row with, for a person to look at
     }
 )
 
@@ -41,3 +43,8 @@ def read(directory: Path) -> Iterator[Example]:
     for row in frame(directory).iter_rows(named=True):
         messages = tuple(Message(message["role"], message["content"]) for message in row["messages"])
         yield Example(id=row["id"], group=row["group"], messages=messages)
+
+
+def groups(directory: Path) -> pl.Series:
+    """The group of every example of a split."""
+    return pl.read_parquet(sorted(directory.glob("*.parquet")), columns=["group"])["group"]

@@ -81,9 +81,11 @@ def sync_tree(directory: Path) -> None:
 
 
 def remove(path: Path) -> None:
-    """Remove a file or a whole directory, if it is there."""
+    """Remove a file or a whole directory, if it is there. A directory goes at once or not at all, as far as readers can tell."""
     if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
+        temporary = path.with_name(f".{path.name.strip('.')}.{uuid.uuid4().hex[:8]}.tmp")
+        path.rename(temporary)
+        shutil.rmtree(temporary)
     else:
         path.unlink(missing_ok=True)
 

@@ -34,8 +34,8 @@ def warn(text: str) -> None:
 class Tracker:
     """Where a long piece of work stands; `advance` is cheap enough to be called for every item."""
 
-    def __init__(self, title: str, total: int | None, bar: Progress | None) -> None:
-        self.title, self.total, self.done = title, total, 0
+    def __init__(self, title: str, total: int | None, bar: Progress | None, unit: str = "") -> None:
+        self.title, self.total, self.done, self.unit = title, total, 0, unit
         self._bar = bar
         self._task = bar.add_task(title, total=total, detail="") if bar else None
         self._started = self._said = time.monotonic()
@@ -43,11 +43,16 @@ class Tracker:
     def advance(self, count: int = 1, detail: str = "") -> None:
         """`count` more items are done; `detail` is shown behind the bar."""
         self.done += count
+        detail = detail or self._rate()
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, completed=self.done, detail=detail)
         elif time.monotonic() - self._said >= SECONDS_BETWEEN_LINES:
             self._said = time.monotonic()
             note(f"  {self.title}: {self.done:,}{self._of_total()}  {detail}".rstrip())
+
+    def _rate(self) -> str:
+        seconds = time.monotonic() - self._started
+        return f"{self.done / seconds:,.0f} {self.unit}/s" if self.unit and seconds > 1 else ""
 
     def _of_total(self) -> str:
         if not self.total:
@@ -57,14 +62,14 @@ class Tracker:
 
 
 @contextmanager
-def track(title: str, total: int | None = None) -> Iterator[Tracker]:
-    """Show progress of `title` while the block runs."""
+def track(title: str, total: int | None = None, unit: str = "") -> Iterator[Tracker]:
+    """Show progress of `title` while the block runs; with a unit also how many of them are done in a second."""
     if not console.is_terminal or console.quiet:
-        yield Tracker(title, total, None)
+        yield Tracker(title, total, None, unit)
         return
     columns = (
         TextColumn("  {task.description}"), BarColumn(bar_width=30), MofNCompleteColumn(), TimeElapsedColumn(),
         TextColumn("eta"), TimeRemainingColumn(), TextColumn("{task.fields[detail]}"),
     )  # fmt: skip
     with Progress(*columns, console=console, transient=True) as bar:
-        yield Tracker(title, total, bar)
+        yield Tracker(title, total, bar, unit)

@@ -98,7 +98,9 @@ def _expected(detail: ErrorDetails, path: KeyPath) -> str:
     quoted = "; put it in quotes" if isinstance(value, bool | int | float) else ""
     match detail["type"]:
         case "extra_forbidden":
-            near = difflib.get_close_matches(str(path[-1]), names := _names_beside(path), 1, 0.5)
+            tag = detail["loc"][-2] if len(detail["loc"]) > 1 else None
+            names = sorted(fields_of_kind(path[:-1], tag) or _names_beside(path))
+            near = difflib.get_close_matches(str(path[-1]), names, 1, 0.5)
             told = f"unknown key; did you mean `{near[0]}`?" if near else f"unknown key; known here: {', '.join(names)}"
         case "missing":
             position = detail["loc"][-1]

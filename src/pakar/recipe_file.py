@@ -15,7 +15,9 @@ from pydantic import ValidationError
 from yaml.composer import ComposerError
 
 from pakar.errors import RecipeError
-from pakar.recipe import Recipe, Shape
+from pakar.recipe import Operator, Recipe, Shape, Source
+from pakar.recipe.operators import Decontaminate, PersonNames
+from pakar.recipe.sources import HUB
 from pakar.recipe_errors import (
     FROM_OPTION,
     KeyPath,
@@ -77,6 +79,11 @@ def json_schema() -> str:
     return json.dumps({"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}, indent=2)
 
 
+def from_json(tree: str) -> Recipe:
+    """A recipe that was written with `model_dump_json`, in another process."""
+    return Recipe.model_validate_json(tree)
+
+
 def dump(recipe: Recipe) -> str:
     """The recipe as YAML with every default written out."""
     tree = recipe.model_dump(mode="json")
@@ -84,8 +91,12 @@ def dump(recipe: Recipe) -> str:
 
 
 def _with_absolute_paths(recipe: Recipe, folder: Path) -> Recipe:
-    sources = tuple(s.model_copy(update={"path": _absolute(folder, s.path)}) for s in recipe.prepare.sources)
-    prepare = recipe.prepare.model_copy(update={"sources": sources})
+    prepare = recipe.prepare.model_copy(
+        update={
+            "sources": _absolute_sources(folder, recipe.prepare.sources),
+            "operators": tuple(_operator_with_absolute_paths(folder, one) for one in recipe.prepare.operators),
+        }
+    )
     base = recipe.model.base
     local = os.path.exists(folder / base)  # noqa: PTH110 - Path.exists raises for a name that is too long for a file
     if base != "starter" and (base.startswith((".", "/", "~")) or local):
@@ -93,8 +104,24 @@ def _with_absolute_paths(recipe: Recipe, folder: Path) -> Recipe:
     return recipe.model_copy(update={"prepare": prepare, "model": recipe.model.model_copy(update={"base": base})})
 
 
+def _absolute_sources(folder: Path, sources: Sequence[Source]) -> tuple[Source, ...]:
+    return tuple(source.model_copy(update={"path": _absolute(folder, source.path)}) for source in sources)
+
+
+def _operator_with_absolute_paths(folder: Path, operator: Operator) -> Operator:
+    match operator:
+        case Decontaminate():
+            return operator.model_copy(update={"against": _absolute_sources(folder, operator.against)})
+        case PersonNames() if (folder / operator.recogniser).is_dir():
+            return operator.model_copy(update={"recogniser": _absolute(folder, operator.recogniser)})
+        case _:
+            return operator
+
+
 def _absolute(folder: Path, name: str) -> str:
-    """`name` seen from `folder`; a leading `~` is the home directory."""
+    """`name` seen from `folder`; a leading `~` is the home directory. Patterns and `hf://` addresses stay what they are."""
+    if name.startswith(HUB):
+        return name
     try:
         return str((folder / Path(name).expanduser()).resolve())
     except (OSError, RuntimeError, ValueError) as error:

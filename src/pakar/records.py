@@ -15,7 +15,7 @@ from pakar import files, progress
 StageName = Literal["prepare", "train", "evaluate"]
 STAGES: tuple[StageName, ...] = ("prepare", "train", "evaluate")
 
-_SHARED_CODE = ("conversation.py", "examples.py", "models", "recipe.py", "shards.py", "text.py")
+_SHARED_CODE = ("conversation.py", "examples.py", "models", "recipe", "shards.py", "text.py")
 _STAGE_CODE: dict[StageName, tuple[str, ...]] = {
     "prepare": ("prepare", *_SHARED_CODE),
     "train": ("train", *_SHARED_CODE),

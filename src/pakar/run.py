@@ -66,6 +66,16 @@ class Run:
         return self.directory / "prepare" / "statistics.json"
 
     @property
+    def timings_file(self) -> Path:
+        """Seconds that each operator of preparation took; not part of what preparation is judged by."""
+        return self.directory / "prepare" / "timings.json"
+
+    @property
+    def excerpts_file(self) -> Path:
+        """A few texts before and after each operator of preparation, for people."""
+        return self.directory / "prepare" / "excerpts.json"
+
+    @property
     def train_metrics_file(self) -> Path:
         """One JSON object per optimizer step."""
         return self.directory / "train" / "metrics.jsonl"
@@ -97,6 +107,11 @@ class Run:
     def metrics_file(self) -> Path:
         """Metrics of all systems and their comparison."""
         return self.directory / "evaluate" / "metrics.json"
+
+    @property
+    def data_html(self) -> Path:
+        """The page about the data, for people."""
+        return self.directory / "data.html"
 
     @property
     def report_html(self) -> Path:

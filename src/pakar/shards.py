@@ -31,18 +31,21 @@ class Sequence(NamedTuple):
     loss_mask: npt.NDArray[np.uint8]
 
 
-def write(path: Path, rows: Iterable[tuple[str, list[int], list[int]]]) -> int:
-    """Write rows of (example id, token ids, loss mask) to one shard, atomically; returns how many."""
-    listed = list(rows)
-    columns = list(zip(*listed, strict=True)) or [(), (), ()]
-    table = pa.table([pa.array(c, t.type) for c, t in zip(columns, SCHEMA, strict=True)], schema=SCHEMA)
+def write(path: Path, rows: Iterable[tuple[str, list[int], list[int]]]) -> None:
+    """Write rows of (example id, token ids, loss mask) to one shard, atomically."""
+    columns = list(zip(*rows, strict=True)) or [(), (), ()]
+    write_table(path, pa.table([pa.array(c, t.type) for c, t in zip(columns, SCHEMA, strict=True)], schema=SCHEMA))
+
+
+def write_table(path: Path, table: pa.Table) -> None:
+    """Write a table with the columns of SCHEMA to one shard, atomically; the same rows make the same bytes."""
+    whole = table.cast(SCHEMA).combine_chunks()
     with (
         files.replacing(path) as temporary,
         pa.OSFile(str(temporary), "wb") as sink,
         pa.ipc.new_file(sink, SCHEMA) as out,
     ):
-        out.write_table(table, max_chunksize=4096)
-    return len(listed)
+        out.write_table(whole, max_chunksize=4096)
 
 
 class TokenShards:

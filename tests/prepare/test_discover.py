@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from pakar import recipe_file
@@ -161,3 +162,45 @@ def test_every_shared_file_gives_a_recipe_that_reads_the_same(tmp_path: Path) ->
         assert discover.describe(found)
         tried += 1
     assert tried > 30
+
+
+def _example(name: str, root: Path) -> Path:
+    row = {"question": ["What is it?", "Why so?"], "answer": ["It is a thing.", "Because of that."]}
+    root.mkdir()
+    match name:
+        case "folder of parts":
+            write(root / "out" / "_SUCCESS", "")
+            pl.DataFrame(row).write_parquet(root / "out" / "part-0.parquet")
+            return root / "out"
+        case "pattern":
+            for number in range(2):
+                pl.DataFrame(row).write_parquet(root / f"part-{number}.parquet")
+            return root / "part-*.parquet"
+        case "documents":
+            return write(root / "docs" / "a.html", "<h1>Sleep</h1><p>Rest.</p>").parent
+        case "chat":
+            return write(root / "chat.txt", "10:15 <ann> Why?\n10:16 <bot> So.\n10:17 <ann> How?\n10:18 <bot> Thus.\n")
+        case _:
+            rows = [{"chat_id": 1, "role": role, "text": f"Words {n}."} for n, role in enumerate(["user", "bot"] * 3)]
+            return write(root / "log.jsonl", json_lines(*rows))
+
+
+@pytest.mark.parametrize(
+    ("name", "format_and_shape"),
+    [
+        ("folder of parts", ("parquet", "pairs")),
+        ("pattern", ("parquet", "pairs")),
+        ("documents", ("folder", "text")),
+        ("chat", ("chat", "turns")),
+        ("table of messages", ("jsonl", "turns")),
+    ],
+)
+def test_sources_of_every_kind_give_a_recipe_that_reads_the_same(
+    tmp_path: Path, name: str, format_and_shape: tuple[str, str]
+) -> None:
+    found, text = _load(_example(name, tmp_path / "data"), tmp_path / "a.yaml")
+    source = recipe_file.load(write(tmp_path / "a.yaml", text)).prepare.sources[0]
+    assert (source.format, source.shape.kind) == format_and_shape
+    assert resolve(source).shape == found.shape
+    assert sum(len(batch.kept) + len(batch.rejected) for batch in sources.read(source)) == found.rows > 0
+    assert ("passage_words" in text) == (name == "documents")

@@ -7,20 +7,32 @@ from hypothesis import strategies as st
 
 from pakar.conversation import Message
 from pakar.models.prompt import renderer
+from pakar.prepare import kernel
 from pakar.prepare.frames import RECORDS, Sieved
-from pakar.prepare.operators import CLEANERS, clean_messages
+from pakar.prepare.operators import Step, Texts
 from pakar.prepare.operators.context import TOKEN_COLUMNS, fit_context, render
+from pakar.prepare.operators.control_characters import remove_control_characters
 from pakar.prepare.operators.empty import reject_empty
+from pakar.prepare.operators.encoding import repair_encoding
+from pakar.prepare.operators.html import html_to_text
+from pakar.prepare.operators.white_space import tidy_white_space
 from tests import tiny
+
+CLEANERS = {
+    "encoding": repair_encoding,
+    "html": html_to_text,
+    "control-characters": remove_control_characters,
+    "white-space": tidy_white_space,
+}
 
 
 def clean(name: str, text: str) -> str:
-    return str(CLEANERS[name](pl.Series("text", [text]))[0])  # type: ignore[index]
+    return str(CLEANERS[name](pl.Series("text", [text]))[0])
 
 
 def batch(*conversations: list[tuple[str, str]]) -> pl.DataFrame:
     rows = [
-        {"source": "s", "offset": n + 1, "part": 0, "group": None}
+        {"source": "s", "offset": n + 1, "part": 0, "group": None, "label": None}
         | {"messages": [{"role": role, "content": words} for role, words in turns]}
         for n, turns in enumerate(conversations)
     ]
@@ -69,13 +81,16 @@ def test_html_leaves_plain_ascii_alone(texts: list[str]) -> None:
     assert CLEANERS["html"](pl.Series("t", texts, pl.String)).to_list() == texts
 
 
-def test_changed_rows_are_counted_once_and_roles_stay() -> None:
-    rows, changed = clean_messages(batch(pair("a  b", "c  d"), pair("fine", "fine")), CLEANERS["white-space"])
-    assert changed.to_list() == [True, False]
-    assert rows["messages"].to_list()[0] == [
+def test_operators_run_in_order_and_tell_in_which_rows_they_changed_something() -> None:
+    steps = [Step(name, Texts(CLEANERS[name])) for name in ("html", "white-space")]
+    rows = batch(pair("a  b", "c  d"), pair("fine", "fine"), pair("fine", "<p>fine</p>"), [("text", "x  y")])
+    done = kernel.run(kernel.begin(rows), steps, kernel.Seconds(float))
+    assert dict(kernel.changes(done.kept, [step.name for step in steps])) == {"html": 1, "white-space": 2}
+    assert done.kept["messages"].to_list()[0] == [
         {"role": "user", "content": "a b"},
         {"role": "assistant", "content": "c d"},
     ]
+    assert done.kept["messages"].to_list()[2][1]["content"] == "fine"
 
 
 def reasons(sieved: Sieved) -> dict[int, str]:

@@ -2,13 +2,23 @@ from __future__ import annotations
 
 from collections import Counter
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pakar import recipe
+from pakar import recipe, text
+from pakar.conversation import SPLITS
 from pakar.errors import DataError
-from pakar.prepare.split import assign, misses
+from pakar.prepare import keys
+from pakar.prepare import split as splitting
+from pakar.prepare.split import crossings, misses
+
+
+def assign(groups: dict[str, int], split: recipe.Split, seed: int) -> dict[str, str]:
+    names = np.array([keys.number(text.fingerprint(group)) for group in groups], np.uint64)
+    codes = splitting.assign(names, np.array(list(groups.values()), np.int64), split, seed)
+    return {group: SPLITS[code] for group, code in zip(groups, codes, strict=True)}
 
 
 def sizes(groups: dict[str, int], split: recipe.Split, seed: int = 1) -> Counter[str]:
@@ -69,3 +79,9 @@ def test_every_group_goes_to_one_split_and_each_split_gets_something(groups: dic
     assigned = assign(groups, recipe.Split(), seed)
     assert set(assigned) == set(groups)
     assert set(assigned.values()) == {"train", "validation", "test"}
+
+
+def test_names_in_several_splits_are_counted() -> None:
+    names = np.array([1, 1, 2, 2, 3, 3, 3], np.uint64)
+    splits = np.array([0, 0, 0, 1, 2, 0, 1], np.uint8)
+    assert crossings(names, splits) == 2

@@ -182,3 +182,58 @@ def test_plain_text_becomes_windows_and_stays_one_row(tmp_path: Path, tiny_base:
     assert ledger(run)["kept"] == 6
     assert len(lengths) > 8
     assert lengths.max() == 64
+
+
+def test_a_changed_benchmark_makes_the_stage_run_again_and_a_moved_one_does_not(
+    tmp_path: Path, tiny_base: Path
+) -> None:
+    asked = "What should somebody do who cannot sleep in the third week of a long month of May?"
+    (tmp_path / "bench.csv").write_text(f'question,answer\n"{asked}",Nothing.\n')
+    operators = "prepare.operators=[{{kind: decontaminate, against: [{{path: {0}}}]}}]"
+    rows = [*tiny.pairs(20), (asked, "Read a little.")]
+    run = prepared(tmp_path, tiny_base, rows, operators.format("bench.csv"))
+    assert ledger(run)["rejected"] == {"contaminated": 1}
+    finished = run.record("prepare")["finished"]
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "bench.csv").rename(tmp_path / "elsewhere" / "bench.csv")
+    run = prepared(tmp_path, tiny_base, rows, operators.format("elsewhere/bench.csv"))
+    assert run.record("prepare")["finished"] == finished
+    (tmp_path / "elsewhere" / "bench.csv").write_text("question,answer\nWhy?,Because.\n")
+    run = prepared(tmp_path, tiny_base, rows, operators.format("elsewhere/bench.csv"))
+    assert ledger(run)["rejected"] == {}
+
+
+@pytest.mark.parametrize(
+    "place",
+    ["pakar.prepare.stage.shown.collect", "pakar.prepare.stage.files.sweep", "pakar.prepare.stage.text.fingerprint"],
+)
+def test_broken_off_near_the_end_it_goes_on_to_the_same_outcome(
+    place: str, tmp_path: Path, tiny_base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    augment = "prepare.augment={kind: rephrase, copies: 1}"
+    whole = prepared(tmp_path, tiny_base, tiny.pairs(30), augment, name="run").record("prepare")["outputs"]
+    (tmp_path / "again").mkdir()
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(place, killed)
+        with pytest.raises(KeyboardInterrupt):
+            prepared(tmp_path / "again", tiny_base, tiny.pairs(30), augment, name="run")
+    run = prepared(tmp_path / "again", tiny_base, tiny.pairs(30), augment, name="run")
+    assert run.record("prepare")["outputs"] == whole
+    assert not list(run.directory.rglob("*.tmp"))
+
+
+def test_a_spool_that_was_being_removed_is_no_spool(
+    tmp_path: Path, tiny_base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("pakar.files.shutil.rmtree", killed)
+        with pytest.raises(KeyboardInterrupt):
+            prepared(tmp_path, tiny_base, tiny.pairs(30))
+    assert ledger(prepared(tmp_path, tiny_base, tiny.pairs(30)))["kept"] == 30

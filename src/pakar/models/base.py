@@ -10,14 +10,17 @@ import math
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
 from pakar import files, recipe
 from pakar.errors import RecipeError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 STARTER = Path(__file__).parent.parent / "starter"
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt")
@@ -58,6 +61,8 @@ class BaseModel:
 
     def load(self, dtype: torch.dtype = torch.float32) -> PreTrainedModel:
         """The weights, on the CPU, without dropout, in `dtype`."""
+        from transformers import PreTrainedModel  # noqa: PLC0415 - takes two seconds, and workers of preparation never need it
+
         transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
         model: Any = AutoModelForCausalLM.from_pretrained(self.directory, dtype=dtype, local_files_only=True)
         assert isinstance(model, PreTrainedModel)  # noqa: S101 - narrows a type for the checker

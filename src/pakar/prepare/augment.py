@@ -1,119 +1,136 @@
-"""Re-phrase questions of training rows by rules, after the split. The answers stay, and the new rows are marked.
-
-A rule is a pattern for the whole of an English question of one sentence and the phrases that may stand in its place.
-Rules keep the meaning and make correct English: a rule that turns the words around accepts only what it surely
-understands, and every other question is at most introduced ("Could you tell me: …?"). Where no rule fits, no row is
-made. A re-phrasing that is already asked anywhere in the data, in whatever split, is not made: it could carry a test
-question into training.
-"""
+"""Extra training rows, made after the split from training rows only; marked, and never counted as new evidence."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 
 import polars as pl
 
-from pakar import text
-from pakar.conversation import Message
-from pakar.recipe import Rephrase
+from pakar import examples, files, text
+from pakar.conversation import SPLITS, Conversation, Message
+from pakar.prepare import keys, rephrase
+from pakar.prepare.clean import Job, tools
+from pakar.prepare.gather import PART, write
+from pakar.prepare.operators.context import render
+from pakar.recipe import Augment, NoAugmentation, Recipe, Rephrase
 
-_AUXILIARY = "am|is|are|was|were|do|does|did|have|has|can|could|will|would|should|must"
-_SECOND_CLAUSE = rf"(?:,? (?:and|or|but|so)|,) (?:what|why|how|when|where|who|which|not|{_AUXILIARY}|please|right)\b"
-_ONE_CLAUSE = rf"(?!.*{_SECOND_CLAUSE}(?<!, who))"
-"""Ahead of a pattern that turns the words around: `How can I rest, and is it bad?` asks twice."""
+Rephraser = Callable[[Sequence[str]], list[list[str]]]
+"""Questions → for each of them, other ways to ask the same."""
 
-_TOPICS = "signs|symptoms|causes|effects|benefits|risks|reasons|ways|habits|steps|things|tips|types|kinds|forms|examples|exercises|techniques|treatments|methods"
-_TOPIC = "way|habit|routine|step|exercise|technique|example"
-_NOUN_PHRASE = (
-    rf"(?:(?<=are )(?:(?:some|the) )?(?:(?:most|more) )?(?:[a-z-]+ )?(?:{_TOPICS})(?= (?:of|for|to|that|in|I)\b|$)"
-    rf"|(?<=is )an? (?:[a-z-]+ ){{0,2}}(?:{_TOPIC})(?= (?:of|for|to|that|I)\b|$)"
-    r"|(?<=is )the (?:(?:difference|link|connection) between|(?:best|right) way to|(?:meaning|purpose|cause|effect) of)\b)"
-)
-"""The beginning of what is surely a noun phrase, after `What is` or `What are`."""
-
-_ANY_QUESTION = (
-    r"(?!(?:can|could|would|will) you\b)"
-    rf"(?P<first>(?:(?:when|where) )?(?:{_AUXILIARY}) (?!(?:be|been|being|not|to)\b)"
-    r"|(?:what|why|how|who|which) (?!(?:about|if|not|come|an?|else|I|my|we|our|you|your|he|his|she|her|it|its|they|their|me)\b))"
-)
-"""The beginning of a whole question; `When I am sad?` and `What about sleep?` are none."""
-
-RULES: tuple[tuple[str, tuple[str, ...]], ...] = (
-    (_ONE_CLAUSE + r"how (?:can I|could I|do I(?! feel\b)) (?!(?:know|look|seem|sound|appear|have|even|ever|just|possibly|really)\b|\w+ so\b)(?P<rest>.+)", (
-        "What are ways to {rest}?", "What is a good way to {rest}?", "What can I do to {rest}?",
-        "Could you explain how to {rest}?", "Can you tell me how to {rest}?", "I would like to learn how to {rest}.",
-    )),
-    (_ONE_CLAUSE + r"what (?P<modal>can|should|could) I do (?P<rest>.+)", (
-        "Could you tell me what I {modal} do {rest}?", "What would you suggest I do {rest}?",
-        "I would like to know what I {modal} do {rest}.",
-    )),
-    (_ONE_CLAUSE + rf"what (?:is|are) (?P<rest>{_NOUN_PHRASE}[^,]*)", (
-        "Could you describe {rest}?", "Can you tell me about {rest}?", "I would like to hear about {rest}.",
-    )),
-    (_ONE_CLAUSE + r"why do I (?!not\b)(?P<rest>.+)", (
-        "Could you explain why I {rest}?", "Why is it that I {rest}?", "I would like to understand why I {rest}.",
-    )),
-    (_ONE_CLAUSE + r"is it (?P<rest>(?:normal|okay|bad|possible|safe|healthy) .+)", (
-        "Would you say it is {rest}?", "Could you tell me whether it is {rest}?", "I wonder whether it is {rest}.",
-    )),
-    (_ONE_CLAUSE + r"(?:can|could|would|will) you (?:please )?(?P<rest>(?:explain|describe|(?:teach|tell|show|help|give) me) .+)", (
-        "Please {rest}.", "I would like you to {rest}.",
-    )),
-    (_ANY_QUESTION + "(?P<rest>.+)", (
-        "Could you tell me: {first}{rest}?", "I would like to know: {first}{rest}?", "Please tell me: {first}{rest}?",
-    )),
-)  # fmt: skip
-_COMPILED = tuple((re.compile(pattern, re.IGNORECASE), templates) for pattern, templates in RULES)
-_ONE_SENTENCE = re.compile(r"([^.!?;:…\n]*[^.!?;:…\s])\s*\?")
-_SMALL_I = re.compile(r"(?<![\w'’-])i(?![\w-])")  # noqa: RUF001 - the curly apostrophe is meant
+Made = list[tuple[str, Conversation]]
+"""(id of the row it was made from, new messages) for each new row."""
 
 
-def rephrasings(question: str) -> Iterator[str]:
-    """All re-phrasings of a question by the first rule that fits all of it; nothing if none fits.
+def rephraser(section: Augment) -> Rephraser | None:
+    """What re-phrases questions; None: nothing does.
 
-    >>> next(rephrasings("How can I sleep better?"))
-    'What are ways to sleep better?'
+    Raises:
+        RecipeError: a model cannot be loaded.
     """
-    sentence = _ONE_SENTENCE.fullmatch(question.strip())
-    if not sentence:
-        return
-    words = _SMALL_I.sub("I", " ".join(sentence[1].split()))
-    for pattern, templates in _COMPILED:
-        found = pattern.fullmatch(words)
-        if found:
-            parts = found.groupdict()
-            parts |= {name: parts[name].lower() for name in ("first", "modal") if name in parts}
-            yield from (template.format_map(parts) for template in templates)
-            return
+    match section:
+        case NoAugmentation():
+            return None
+        case Rephrase():
+            return rephrase.by_rules
+        case _:
+            from pakar.prepare import paraphrase  # noqa: PLC0415 - torch is needed for models only
+
+            return paraphrase.load(section)
 
 
-def rephrase(
-    train: pl.DataFrame, section: Rephrase, asked: Set[str], seed: int
-) -> list[tuple[str, tuple[Message, ...]]]:
+def add_rephrased(job: Job, recipe: Recipe, outputs: Mapping[str, int]) -> int:
+    """Write re-phrased training rows into files of their own; returns how many.
+
+    What is already asked in any split is not made: it could carry a test question into training. Works through one file of
+    training rows at a time.
+
+    Args:
+        job: The run's.
+        recipe: Says how many copies.
+        outputs: Split → its files; those added to training are numbered on.
+    """
+    section = recipe.prepare.augment
+    ways = rephraser(section)
+    if ways is None or isinstance(section, NoAugmentation):
+        return 0
+    folder = job.directory / "examples"
+    parts = {split: [folder / split / PART.format(number) for number in range(outputs[split])] for split in SPLITS}
+    forget(job, parts["train"])
+    asked = {key for paths in parts.values() for path in paths for key in _asked(path)}
+    added = 0
+    for number, path in enumerate(parts["train"]):
+        train = pl.read_parquet(path)
+        extra = _rows(job, train, rephrased(train, ways, section.copies, asked, seed=recipe.seed))
+        if len(extra):
+            write(job, "train", len(parts["train"]) + number, extra)
+        added += len(extra)
+    return added
+
+
+def forget(job: Job, parts: Sequence[Path]) -> None:
+    """Remove what an earlier, broken run has added to these files of training rows: it must not decide what is made now."""
+    for path in set(parts[0].parent.glob("*.parquet")) - set(parts):
+        files.remove(path)
+        files.remove(job.directory / "tokens" / "train" / path.with_suffix(".arrow").name)
+
+
+def rephrased(train: pl.DataFrame, ways: Rephraser, copies: int, asked: set[str], *, seed: int) -> Made:
     """New conversations for training rows with exactly one question.
 
     Args:
         train: Training examples in `examples.SCHEMA`.
-        section: How many copies.
-        asked: `text.fingerprint(text.key(question))` of every user message in every split; none is made again.
+        ways: Knows other ways to ask.
+        copies: At most so many of each row.
+        asked: `text.fingerprint(text.key(question))` of every user message in every split; none is made again. Grows.
         seed: Chooses among the possible re-phrasings.
 
     Returns:
-        (id of the row it was made from, new messages) for each, ordered by id: the order of the rows decides nothing.
+        New rows, ordered by the id of the row they were made from: the order of the rows decides nothing.
     """
-    made: list[tuple[str, tuple[Message, ...]]] = []
-    taken = set(asked)
-    for row in train.sort("id", maintain_order=True).iter_rows(named=True):
-        messages = tuple(Message(m["role"], m["content"]) for m in row["messages"])
-        questions = [position for position, message in enumerate(messages) if message.role == "user"]
-        if len(questions) != 1:
-            continue
-        candidates = sorted(rephrasings(messages[questions[0]].content), key=lambda c: text.seeded(seed, row["id"] + c))
-        fresh = [c for c in candidates if text.fingerprint(text.key(c)) not in taken][: section.copies]
+    rows = [
+        (identity, conversation, place)
+        for identity, conversation in _conversations(train.sort("id", maintain_order=True))
+        for place in [_only_question(conversation)]
+        if place is not None
+    ]
+    found = ways([conversation[place].content for _, conversation, place in rows])
+    made: Made = []
+    for (identity, conversation, place), candidates in zip(rows, found, strict=True):
+        shuffled = sorted(dict.fromkeys(candidates), key=lambda one, name=identity: text.seeded(seed, name + one))  # type: ignore[misc]
+        fresh = [one for one in shuffled if text.fingerprint(text.key(one)) not in asked][:copies]
         for candidate in fresh:
-            taken.add(text.fingerprint(text.key(candidate)))
-            made.append(
-                (row["id"], (*messages[: questions[0]], Message("user", candidate), *messages[questions[0] + 1 :]))
-            )
+            asked.add(text.fingerprint(text.key(candidate)))
+            made.append((identity, (*conversation[:place], Message("user", candidate), *conversation[place + 1 :])))
     return made
+
+
+def _conversations(rows: pl.DataFrame) -> Iterator[tuple[str, Conversation]]:
+    for identity, messages in rows.select("id", "messages").iter_rows():
+        yield identity, tuple(Message(message["role"], message["content"]) for message in messages)
+
+
+def _only_question(conversation: Conversation) -> int | None:
+    places = [place for place, message in enumerate(conversation) if message.role == "user"]
+    return places[0] if len(places) == 1 else None
+
+
+def _asked(path: Path) -> Iterator[str]:
+    for messages in pl.read_parquet(path, columns=["messages"])["messages"].to_list():
+        yield from keys.message_keys(messages)
+
+
+def _rows(job: Job, train: pl.DataFrame, made: Made) -> pl.DataFrame:
+    """New rows with tokens; each belongs to the group of the row it was made from. What does not fit is left out."""
+    parents = {row["id"]: row for row in train.drop("messages", "augmented").iter_rows(named=True)}
+    rows = [
+        {
+            **parents[parent],
+            "id": text.fingerprint(*(part for message in messages for part in message)),
+            "messages": [message._asdict() for message in messages],
+            "augmented": True,
+        }
+        for parent, messages in made
+    ]
+    frame = render(pl.DataFrame(rows, schema=examples.SCHEMA), tools(job).renderer, job.context_tokens)
+    return frame.filter(pl.col("loss_mask").list.contains(1))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import polars as pl
@@ -11,12 +11,14 @@ import polars as pl
 from pakar import text
 from pakar.errors import DataError
 from pakar.prepare.frames import Sieved
-from pakar.prepare.sources.reading import Reading, outcomes, resolve
+from pakar.prepare.sources.reading import Reading, likely_label, resolve
 from pakar.prepare.sources.remarks import remarks
-from pakar.prepare.sources.rows import batches
-from pakar.recipe import AutoShape, Shape, Source, TextShape
+from pakar.prepare.sources.sharding import read_all
+from pakar.recipe import AutoShape, Shape, Source, TextShape, TurnsShape
+from pakar.recipe.sources import HUB
 
 EXAMPLES = 3
+FOLDED_HUB = HUB.replace("//", "/", 1)
 
 _MARKUP = r"<[a-zA-Z/][^<>]{0,200}>|&(?:[a-z]{2,8}|#\d{2,5});"
 _BROKEN = r"â€|Ã[\x80-\xBF]|Â[\xA0-\xBF]|Ã¢"
@@ -28,7 +30,7 @@ class Discovery:
     """What a look at a file or folder found.
 
     Attributes:
-        path: The file or folder.
+        path: The file, folder or pattern, or the address of a dataset.
         format: Never `auto`.
         encoding: Empty for formats that hold no plain characters.
         shape: Never `auto`.
@@ -38,6 +40,7 @@ class Discovery:
         examples: The first records as (last question, answer), or as (text,).
         mean_answer_words: White-space separated words of the last answer or of the text.
         notes: What a person should know before going on, one sentence each.
+        label: Column that sorts texts into kinds, where that is sure.
     """
 
     path: Path
@@ -50,6 +53,7 @@ class Discovery:
     examples: tuple[tuple[str, ...], ...]
     mean_answer_words: float
     notes: tuple[str, ...]
+    label: str | None = None
 
     @property
     def size(self) -> str:
@@ -77,15 +81,17 @@ def look(path: Path, shape: Shape = AutoShape()) -> Discovery:  # noqa: B008 - f
     """Read the whole file once and say what it holds.
 
     Args:
-        path: File or folder.
+        path: File, folder, pattern, or address of a dataset on the hub.
         shape: Where question and answer stand, if it is known.
 
     Raises:
         DataError: the file cannot be read, or it is not clear what its columns mean.
     """
-    reading = resolve(Source(path=str(path), shape=shape))
+    reading = resolve(Source(path=address(path), shape=shape))
+    if kind := likely_label(reading):
+        reading = replace(reading, source=reading.source.model_copy(update={"label": kind}))
     counts = _Counts()
-    for batch in batches(outcomes(reading), reading.name):
+    for batch in read_all(reading):
         _count(batch, counts)
     usable = counts.rows - counts.rejected.total()
     if not usable:
@@ -104,7 +110,14 @@ def look(path: Path, shape: Shape = AutoShape()) -> Discovery:  # noqa: B008 - f
         examples=tuple(counts.examples),
         mean_answer_words=counts.words / max(usable, 1),
         notes=tuple(_notes(reading, counts, usable)),
+        label=reading.label,
     )
+
+
+def address(path: Path) -> str:
+    """As typed: a `Path` folds the two strokes of `hf://` into one."""
+    name = str(path)
+    return HUB + name.removeprefix(FOLDED_HUB) if name.startswith(FOLDED_HUB) else name
 
 
 def _count(batch: Sieved, counts: _Counts) -> None:
@@ -135,7 +148,7 @@ def _notes(reading: Reading, counts: _Counts, usable: int) -> list[str]:
     texts = "texts" if isinstance(reading.shape, TextShape) else "answers"
     found, repeated = counts.found, usable - len(counts.questions)
     reasons = ", ".join(f"{reason} {count:,}" for reason, count in counts.rejected.most_common())
-    pairs = not isinstance(reading.shape, TextShape)
+    pairs = not isinstance(reading.shape, TextShape | TurnsShape)
     sentences = [
         (counts.rejected.total(), f"records of {counts.rows:,} cannot be read ({reasons}); they will be rejected"),
         (found["empty"], f"{texts} are empty; such records will be rejected"),
@@ -161,6 +174,7 @@ def describe(discovery: Discovery) -> str:
         f"{discovery.path}",
         f"  format    {discovery.format}{encoding}",
         f"  shape     {_mapping(discovery.shape)}",
+        *([f"  label     {discovery.label}"] if discovery.label else []),
         f"  columns   {', '.join(text.shorten(column, 40) for column in discovery.columns[:20])}"
         + (f" … ({len(discovery.columns):,} in all)" if len(discovery.columns) > 20 else ""),
         f"  size      {discovery.size}",

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import yaml
 
-from pakar.prepare.discover import Discovery
+from pakar.prepare.discover import Discovery, address
 from pakar.prepare.sources.formats import ending
-from pakar.recipe import TextShape
+from pakar.recipe import TextShape, TurnsShape
+from pakar.recipe.sources import HUB
 
 FEW = 10
 """Records; with fewer, none are kept apart for validation and test."""
@@ -93,6 +94,9 @@ evaluate:
 _COMMENTS = {
     "context": "    # added below the question where it is filled",
     "fallback": "    # used where the question is empty",
+    "passage_words": "    # documents are cut into passages of about so many words",
+    "conversation": "    # which conversation a message belongs to",
+    "assistant": "    # whose words are learnt; empty: agent, bot, assistant and the like",
     "system": "    # how the assistant is told to behave",
 }
 
@@ -108,24 +112,36 @@ def _advice_for_large_files(discovery: Discovery) -> str:
 
 
 def _source_lines(discovery: Discovery, recipe_path: Path) -> str:
-    lines = [f"    - path: {_scalar(_path_from(recipe_path, discovery.path))}", f"      format: {discovery.format}"]
+    lines = [f"    - path: {_scalar(_path_from(recipe_path, discovery.path))}", *_format_lines(discovery)]
     if discovery.encoding:
         lines.append(f"      encoding: {_scalar(discovery.encoding)}")
     lines.append("      shape:               # which columns are used, and for what")
     fields = discovery.shape.model_dump(exclude_none=True)
+    if discovery.format not in {"folder", "document"}:
+        fields.pop("passage_words", None)
+    if discovery.label:
+        label = f"      label: {_scalar(discovery.label)}    # sorts the rows into kinds, for stratified samples"
+        lines.insert(-1, label)
     return "\n".join(
         lines + [f"        {key}: {_scalar(value)}{_COMMENTS.get(key, '')}" for key, value in fields.items()]
     )
 
 
+def _format_lines(discovery: Discovery) -> list[str]:
+    """Nothing where the address tells it."""
+    return [] if discovery.format == "hub" else [f"      format: {discovery.format}"]
+
+
 def _path_from(recipe_path: Path, path: Path) -> str:
     """`path` as seen from the recipe if it is near, so that both can be moved together; else in full."""
+    if address(path).startswith(HUB):
+        return address(path)
     relative = Path(os.path.relpath(path.resolve(), recipe_path.resolve().parent)).as_posix()
     return relative if relative.count("../") <= NEAR else str(path.resolve())
 
 
 def _copies(discovery: Discovery) -> int:
-    return COPIES if discovery.usable < SMALL and not isinstance(discovery.shape, TextShape) else 0
+    return COPIES if discovery.usable < SMALL and not isinstance(discovery.shape, TextShape | TurnsShape) else 0
 
 
 def _legal_name(path: Path) -> str:

@@ -14,6 +14,7 @@ RECORDS = schema(
         "offset": pl.UInt64,  # record number in the source, from 1; of JSON Lines and text the line number
         "part": pl.UInt32,  # number of the pair when one record makes several (intents), else 0
         "group": pl.String,  # what must not be parted by the split; null: the question decides
+        "label": pl.String,  # the kind of row, for stratified samples; null: the source's name
         "messages": MESSAGES,
     }
 )

@@ -1,31 +1,73 @@
-"""What set-wise steps compare: the identity of a row, its question, and the group that the split must not part."""
+"""What set-wise steps compare: the identity of a row, its question, the group that the split must not part, its seeded place.
+
+Keys are the first 64 bits of SHA-256 fingerprints: a column of whole numbers for each, so that the keys of millions of rows
+fit into memory where the rows do not. Whether two rows are the same is told by 128 bits.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from pakar import text
-from pakar.prepare.frames import Sieved, reject
+from pakar.examples import schema
 
-NAME = "duplicates"
 GREETING_WORDS = 2
 """An opening of so few words ("Hi", "Good morning") is not the question of a longer conversation."""
 
+KEYS = schema(
+    {
+        "id": pl.String,  # fingerprint of all messages
+        "id_high": pl.UInt64,
+        "id_low": pl.UInt64,
+        "question_key": pl.UInt64,
+        "group_key": pl.UInt64,  # of the reader's group, or else of the question
+        "place": pl.UInt64,  # seeded: sorting by it shuffles, the same way on every machine, in any order
+    }
+)
 
-def add_keys(batch: pl.DataFrame) -> pl.DataFrame:
-    """Add `id` (fingerprint of all messages) and `question`, and replace `group` by a fingerprint or the question."""
-    ids, questions, groups = [], [], []
+Keys = npt.NDArray[np.uint64]
+
+
+def add_keys(batch: pl.DataFrame, seed: int) -> pl.DataFrame:
+    """Add KEYS to a batch with the columns of RECORDS."""
+    ids, questions, groups, places = [], [], [], []
     for messages, group in zip(batch["messages"].to_list(), batch["group"].to_list(), strict=True):
         ids.append(text.fingerprint(*(part for message in messages for part in (message["role"], message["content"]))))
-        questions.append(question_key([m["content"] for m in messages if m["role"] in ("user", "text")]))
-        groups.append(text.fingerprint("group", group) if group else questions[-1])
+        questions.append(number(question_key([m["content"] for m in messages if m["role"] in ("user", "text")])))
+        groups.append(number(text.fingerprint("group", group)) if group else questions[-1])
+        places.append(place(seed, ids[-1]))
     return batch.with_columns(
         pl.Series("id", ids, pl.String),
-        pl.Series("question", questions, pl.String),
-        pl.Series("group", groups, pl.String),
+        pl.Series("id_high", [number(one) for one in ids], pl.UInt64),
+        pl.Series("id_low", [number(one[16:]) for one in ids], pl.UInt64),
+        pl.Series("question_key", questions, pl.UInt64),
+        pl.Series("group_key", groups, pl.UInt64),
+        pl.Series("place", places, pl.UInt64),
     )
+
+
+def number(fingerprint: str) -> int:
+    """The first 64 bits of a fingerprint."""
+    return int(fingerprint[:16], 16)
+
+
+def name(key: int) -> str:
+    """A 64-bit key as it is written into examples."""
+    return f"{key:016x}"
+
+
+def place(seed: int, identity: str) -> int:
+    """Where a row stands in the shuffled order."""
+    return number(text.seeded(seed, identity))
+
+
+def copy_id(identity: str, copy: int) -> str:
+    """Where equal rows are kept, each has an id of its own; the first (copy 0) keeps the plain one."""
+    return text.fingerprint(identity, str(copy + 1)) if copy else identity
 
 
 def question_key(asked: Sequence[str]) -> str:
@@ -40,47 +82,3 @@ def question_key(asked: Sequence[str]) -> str:
 def message_keys(messages: Iterable[Mapping[str, str]]) -> list[str]:
     """Fingerprints of every single user message, for finding out whether something was asked anywhere."""
     return [text.fingerprint(text.key(message["content"])) for message in messages if message["role"] == "user"]
-
-
-class Groups:
-    """Which rows belong together: linked names form one group, however long the chain (union-find).
-
-    A group is named after its smallest member, so the name depends on content only.
-    """
-
-    def __init__(self) -> None:
-        self._above: dict[str, str] = {}
-
-    def link(self, one: str, other: str) -> None:
-        """Put two names into one group."""
-        low, high = sorted((self.of(one), self.of(other)))
-        self._above[high] = low
-
-    def of(self, name: str) -> str:
-        """The group of a name."""
-        top = name
-        while (above := self._above.get(top, top)) != top:
-            top = above
-        while name != top:  # shorten the way for the next time
-            self._above[name], name = top, self._above[name]
-        return top
-
-
-def reject_duplicates(batch: pl.DataFrame, seen: set[str]) -> Sieved:
-    """Rows whose id was not seen before; `seen` grows. The first of equal rows in reading order stays."""
-    fresh = []
-    for identity in batch["id"]:
-        fresh.append(identity not in seen)
-        seen.add(identity)
-    mask = pl.Series(fresh, dtype=pl.Boolean)
-    repeated = reject(batch.filter(~mask), "duplicate", NAME, "all messages equal those of an earlier row")
-    return Sieved(batch.filter(mask), repeated)
-
-
-def number_duplicates(batch: pl.DataFrame, seen: dict[str, int]) -> pl.DataFrame:
-    """Where equal rows are kept, give each an id of its own."""
-    ids = []
-    for identity in batch["id"]:
-        seen[identity] = seen.get(identity, 0) + 1
-        ids.append(identity if seen[identity] == 1 else text.fingerprint(identity, str(seen[identity])))
-    return batch.with_columns(pl.Series("id", ids, pl.String))

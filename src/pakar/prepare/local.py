@@ -1,107 +1,129 @@
-"""The embedded executor: streams the sources through the operators in this process, batch by batch."""
+"""The embedded executor: several processes on this machine, one piece each at a time."""
 
 from __future__ import annotations
 
-from collections import Counter
-from dataclasses import dataclass, field
-from pathlib import Path
+import itertools
+import multiprocessing
+import os
+import time
+from collections.abc import Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from types import TracebackType
 
-import polars as pl
+import psutil
 
-from pakar import progress
-from pakar.examples import SCHEMA, schema
-from pakar.models.prompt import Renderer
-from pakar.prepare import keys, sources
-from pakar.prepare.frames import REJECTED, Sieved
-from pakar.prepare.keys import Groups
-from pakar.prepare.ledger import Ledger
-from pakar.prepare.operators import CLEANERS, clean_messages
-from pakar.prepare.operators.context import TOKEN_COLUMNS, fit_context
-from pakar.prepare.operators.empty import reject_empty
-from pakar.prepare.tables import Folder
-from pakar.recipe import Prepare
+from pakar import progress, workers
+from pakar.errors import ResourceError
+from pakar.prepare.executor import Piece, Report, Task, perform
 
-SPOOL = schema({**SCHEMA, "question": pl.String, **TOKEN_COLUMNS})
-"""Columns of the cleaned rows between the streaming pass and the split."""
-
-NOT_BROKEN = ("unsupported_file",)
-"""Reasons for which a reader passes something over that is not a broken row."""
+MEMORY_PER_WORKER = 1.2e9
+"""Bytes that a worker may come to need: libraries, tokenizer, one batch of long texts and what it becomes."""
+PATIENCE = 5.0
+"""Seconds that a step's pieces are done in this process before workers are started: that takes about as long."""
+MOST_DEATHS = 5
+"""A pool whose workers died so often is not started again."""
 
 
-@dataclass
-class Streamed:
-    """What the streaming pass leaves: cleaned rows on disk, and counts.
+class LocalExecutor:
+    """Runs tasks in worker processes.
 
-    Attributes:
-        rows: Parquet files with SPOOL columns.
-        questions: Question → number of its rows.
-        groups: Which questions belong together.
-        ledger: Everything but kept, splits and augmented rows.
-        unreadable: Rows that a reader could make nothing of.
+    Args:
+        count: Processes. None: one per core that this process may use, fewer if memory is short; small work is then done in
+            this process, which saves their start.
     """
 
-    rows: list[Path] = field(default_factory=list)
-    questions: Counter[str] = field(default_factory=Counter)
-    groups: Groups = field(default_factory=Groups)
-    ledger: Ledger = field(default_factory=Ledger)
-    unreadable: int = 0
-    _ids: set[str] = field(default_factory=set)
-    _copies: dict[str, int] = field(default_factory=dict)
+    def __init__(self, count: int | None = None) -> None:
+        self._count = count or default_workers()
+        self._patience = PATIENCE if count is None else 0.0
+        self._pool: ProcessPoolExecutor | None = None
+        self._deaths = 0
+
+    def __enter__(self) -> LocalExecutor:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._pool is not None:
+            _stop(self._pool, at_once=error is not None)
+
+    def map(self, task: Task, pieces: Iterable[Piece]) -> Iterator[Report]:
+        """See `Executor.map`."""
+        rest = iter(pieces)
+        if self._count == 1 or (self._pool is None and self._patience):
+            yield from self._map_here(task, rest)
+        yield from self._map_in_pool(task, rest)
+
+    def _map_here(self, task: Task, pieces: Iterator[Piece]) -> Iterator[Report]:
+        started = time.monotonic()
+        for piece in pieces:
+            yield perform(task, piece)
+            if self._count > 1 and time.monotonic() - started > self._patience:
+                return
+
+    def _map_in_pool(self, task: Task, pieces: Iterator[Piece]) -> Iterator[Report]:
+        again: list[Piece] = []
+        running: dict[Future[Report], Piece] = {}
+        while True:
+            # Twice as many as workers, so that none waits for this process, and pieces are not made too far ahead.
+            for piece in itertools.islice(itertools.chain(_drain(again), pieces), 2 * self._count - len(running)):
+                running[self._submit(task, piece)] = piece
+            if not running:
+                return
+            finished, _ = wait(running, return_when=FIRST_COMPLETED)
+            for future in finished:
+                piece = running.pop(future)
+                try:
+                    yield future.result()
+                except BrokenProcessPool:
+                    again += [piece, *running.values()]
+                    running.clear()
+                    self._replace_pool()
+                    break
+
+    def _submit(self, task: Task, piece: Piece) -> Future[Report]:
+        if self._pool is None:
+            self._pool = ProcessPoolExecutor(
+                self._count,
+                mp_context=multiprocessing.get_context("spawn"),
+                initializer=workers.begin,
+                initargs=(os.getpid(),),
+            )
+        try:
+            return self._pool.submit(perform, task, piece)
+        except BrokenProcessPool as error:
+            broken: Future[Report] = Future()
+            broken.set_exception(error)
+            return broken
+
+    def _replace_pool(self) -> None:
+        self._deaths += 1
+        if self._deaths > MOST_DEATHS:
+            raise ResourceError(
+                f"worker processes were killed {self._deaths} times, most likely because memory ran out",
+                next_step="run the same command again with --set prepare.executor.workers=1; finished work is kept.",
+            )
+        progress.warn("a worker process was killed; its piece is done again")
+        if self._pool is not None:
+            _stop(self._pool, at_once=True)
+            self._pool = None
 
 
-def stream(section: Prepare, renderer: Renderer, context_tokens: int, spool_dir: Path, rejected_dir: Path) -> Streamed:
-    """Read every source once, clean its rows, and set aside what must be rejected.
-
-    Raises:
-        DataError: a source cannot be read at all, or more rows than allowed cannot be read.
-    """
-    kept, rejected = Folder(spool_dir, SPOOL), Folder(rejected_dir, REJECTED)
-    done = Streamed()
-    with progress.track("reading and cleaning") as tracker:
-        for source in section.sources:
-            for read in sources.read(source):
-                sieved = _clean(read, section)
-                sieved = _drop_duplicates(sieved, section, done)
-                sieved = _then(sieved, fit_context(sieved.kept, renderer, context_tokens, section.too_long))
-                _count(read, sieved, section, done)
-                kept.add(sieved.kept.with_columns(pl.lit(value=False).alias("augmented")))
-                rejected.add(sieved.rejected)
-                tracker.advance(len(read.kept) + len(read.rejected))
-    done.rows = kept.close()
-    rejected.close()
-    done.ledger.check_unreadable(done.unreadable, section.max_unreadable)
-    return done
+def default_workers() -> int:
+    """One per core that this process may use, as far as memory allows."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(cores, int(psutil.virtual_memory().available / MEMORY_PER_WORKER)))
 
 
-def _clean(read: Sieved, section: Prepare) -> Sieved:
-    """Cleaned rows that say something; a column named after each operator tells in which rows it changed something."""
-    batch = read.kept
-    for name in section.clean:
-        batch, changed = clean_messages(batch, CLEANERS[name])
-        batch = batch.with_columns(changed.alias(name))
-    return _then(read, reject_empty(batch))
+def _drain(pieces: list[Piece]) -> Iterator[Piece]:
+    while pieces:
+        yield pieces.pop(0)
 
 
-def _drop_duplicates(sieved: Sieved, section: Prepare, done: Streamed) -> Sieved:
-    batch = keys.add_keys(sieved.kept)
-    for question, group in batch.select("question", "group").unique().iter_rows():
-        done.groups.link(question, group)
-    if section.duplicates == "keep":
-        return Sieved(keys.number_duplicates(batch, done._copies), sieved.rejected)
-    return _then(sieved, keys.reject_duplicates(batch, done._ids))
-
-
-def _count(read: Sieved, sieved: Sieved, section: Prepare, done: Streamed) -> None:
-    ledger = done.ledger
-    ledger.rows_in += len(read.kept) + len(read.rejected)
-    ledger.reject(sieved.rejected)
-    for name in section.clean:
-        ledger.changed[name] += int(sieved.kept[name].sum())
-    ledger.changed["truncate"] += int(sieved.kept["truncated"].sum())
-    done.unreadable += int((~read.rejected["reason"].is_in(NOT_BROKEN)).sum())
-    done.questions.update(sieved.kept["question"].to_list())
-
-
-def _then(before: Sieved, now: Sieved) -> Sieved:
-    """The rows kept now, and the rows rejected before and now."""
-    return Sieved(now.kept, pl.concat([before.rejected, now.rejected]))
+def _stop(pool: ProcessPoolExecutor, *, at_once: bool) -> None:
+    """End the workers; at once: also those in the middle of a piece, which will be done again."""
+    processes = list((pool._processes or {}).values()) if at_once else []
+    pool.shutdown(wait=not at_once, cancel_futures=True)
+    for process in processes:
+        process.kill()

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping
-from pathlib import Path
-
-import polars as pl
+import functools
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 from pakar import examples, files, progress, recipe, text
-from pakar.conversation import SPLITS, Split
+from pakar.conversation import SPLITS
 from pakar.errors import DataError
-from pakar.examples import schema
 from pakar.models import base as base_models
-from pakar.models.prompt import Renderer
 from pakar.models.prompt import renderer as prompt_renderer
-from pakar.prepare import augment, keys, local, sources, split, statistics
+from pakar.prepare import executor, inputs, shown, sources, split
+from pakar.prepare.augment import add_rephrased
+from pakar.prepare.clean import Job, clean, raw_pieces, rows_in
+from pakar.prepare.deal import deal, deal_pieces
+from pakar.prepare.decide import decide
+from pakar.prepare.describe import Facts, describe
+from pakar.prepare.executor import Executor, Piece, Report, Task
+from pakar.prepare.gather import LEARNT, gather, gather_pieces
 from pakar.prepare.ledger import Ledger
-from pakar.prepare.operators.context import render
-from pakar.prepare.tables import Folder
-from pakar.prepare.tokenise import write_shards
-from pakar.run import Run, section_fingerprint
+from pakar.run import Run
 
 
 def prepare(run: Run) -> None:
@@ -34,42 +36,85 @@ def prepare(run: Run) -> None:
     base = base_models.find(run.recipe.model)
     renderer = prompt_renderer(base.tokenizer(), run.recipe.model.system_prompt)
     context_tokens = min(run.recipe.model.context_tokens, base.context_limit())
-    with run.stage("prepare", _inputs(run.recipe, renderer, context_tokens)) as work:
+    with run.stage("prepare", inputs.fingerprints(run.recipe, renderer, context_tokens)) as work:
         if work is None:
             return
-        # 1. Read, clean, reject: one pass over the sources, cleaned rows go to a spool.
-        spool = run.stage_dir("prepare") / "spool"
-        streamed = local.stream(section, renderer, context_tokens, spool, run.rejected_dir)
-        ledger = streamed.ledger
-        _check_something_is_left(ledger, streamed.questions)
-        # 2. Decide which group of rows goes to which split.
-        group_of = {question: streamed.groups.of(question) for question in streamed.questions}
-        sizes: Counter[str] = Counter()
-        for question, count in streamed.questions.items():
-            sizes[group_of[question]] += count
-        assigned = split.assign(sizes, section.split, run.recipe.seed)
-        # 3. Write the examples of each split, in an order of their own; re-phrase training rows.
-        frames = _deal(pl.read_parquet(streamed.rows), group_of, assigned, run.recipe.seed)
-        extra = _augmented(frames, run.recipe, renderer, context_tokens)
-        for name in SPLITS:
-            _write_examples(run.examples_dir(name), [frames[name], *([extra] if name == "train" else [])])
-        # 4. Write token shards for what training reads.
-        write_shards(run.tokens_dir("train"), [frames["train"], extra], context_tokens)
-        write_shards(run.tokens_dir("validation"), [frames["validation"]], context_tokens)
-        # 5. Balance the books: every row in was kept or rejected, no group and no question was parted.
-        ledger.splits.update({name: len(frame) for name, frame in frames.items()})
-        ledger.kept, ledger.augmented = ledger.splits.total(), len(extra)
-        ledger.groups_crossing = _crossings(frames, extra)
+        readings = tuple(sources.resolve(source) for source in section.sources)
+        job = Job(run.recipe.model_dump_json(), readings, run.stage_dir("prepare").absolute(), context_tokens)
+        ledger = Ledger()
+        with executor.start(section.executor) as workers:
+            steps = Steps(workers)
+            # 1. Shards of the sources → cleaned, tokenised rows with their keys; rejected rows.
+            sharded = [sources.shards(reading, number) for number, reading in enumerate(readings)]
+            pieces = raw_pieces(job, sharded)
+            cleaned = steps.map("reading and cleaning", functools.partial(clean, job), pieces, rows_in(sharded))
+            ledger.add_cleaned(cleaned)
+            ledger.check_unreadable(section.max_unreadable)
+            _check_something_is_left(ledger)
+            # 2. Keys of all rows → which are left out (duplicates, sample), which go to which split, in which order.
+            with_rows = [report for report in cleaned if report["kept"]]
+            with steps.timed("deciding"):
+                decision = decide(job.spool, with_rows, section, run.recipe.seed)
+            # 3. Cleaned rows → the output files they belong to.
+            left = sum(report["kept"] for report in with_rows)
+            steps.map("dealing out", functools.partial(deal, job), deal_pieces(job, with_rows), left)
+            # 4. Output files: examples, and token shards for what training reads.
+            outputs = gather_pieces(job, decision)
+            gathered = steps.map("writing", functools.partial(gather, job), outputs, sum(decision.rows.values()))
+        # 5. Re-phrase training rows.
+        with steps.timed("re-phrasing"):
+            ledger.augmented = add_rephrased(job, run.recipe, decision.files)
+        # 6. Balance the books: every row in was kept or rejected, no group and no question was parted.
+        ledger.add_decision(decision)
+        ledger.add_gathered(gathered)
+        ledger.groups_crossing += _crossings(run)
         ledger.check()
-        files.write_json(run.ledger_file, ledger.as_json())
-        files.write_json(run.statistics_file, statistics.describe(pl.concat(frames.values())))
-        files.remove(spool)
-        work.outputs = _outputs(run, frames["test"])
+        operators = [one.kind for one in section.operators]
+        files.write_json(run.ledger_file, ledger.as_json(operators))
+        facts = Facts(cleaned, gathered, decision.sources, ledger.rejected, context_tokens)
+        files.write_json(run.statistics_file, describe(run, readings, facts))
+        files.write_json(run.excerpts_file, shown.collect(run, (report["excerpts"] for report in cleaned), renderer))
+        files.write_json(run.timings_file, ledger.timings(operators, steps.seconds))
+        files.remove(job.spool.directory)
+        files.sweep(job.directory)  # of workers that were killed
+        work.outputs = _outputs(run, gathered)
         work.counts = {"rows_in": ledger.rows_in, "kept": ledger.kept, "augmented": ledger.augmented}
         _say(ledger, section.split, context_tokens)
 
 
+@dataclass
+class Steps:
+    """Runs the steps of preparation and remembers how long each took.
+
+    Attributes:
+        executor: Does the work.
+        seconds: Step → time.
+    """
+
+    executor: Executor
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def map(self, title: str, task: Task, pieces: Iterable[Piece], rows: int | None) -> list[Report]:
+        """The reports of all pieces of a step, in their order; `rows` is how many rows they have in all, if that is known."""
+        reports = []
+        with self.timed(title), progress.track(title, rows, unit="rows") as tracker:
+            for report in executor.run_step(self.executor, task, pieces):
+                reports.append(report)
+                tracker.advance(report["rows"])
+        return sorted(reports, key=lambda report: int(report["number"]))
+
+    @contextmanager
+    def timed(self, title: str) -> Iterator[None]:
+        """Remember how long the block took."""
+        started = time.perf_counter()
+        yield
+        self.seconds[title] = time.perf_counter() - started
+
+
 def _say(ledger: Ledger, wanted: recipe.Split, context_tokens: int) -> None:
+    if ledger.added:
+        records = ledger.rows_in - ledger.added
+        progress.note(f"{records:,} records came in; cutting long ones made {ledger.added:,} rows more of them")
     progress.note(
         f"prepare: {ledger.rows_in:,} rows in = {ledger.kept:,} kept + {ledger.rejected.total():,} rejected ({ledger.summary()})"
     )
@@ -77,91 +122,38 @@ def _say(ledger: Ledger, wanted: recipe.Split, context_tokens: int) -> None:
         progress.warn(
             f"rows over {context_tokens} tokens that lost their end: {cut:,}; see model.context_tokens and prepare.too_long"
         )
+    if ledger.flagged:
+        marked = ", ".join(f"{flag} {rows:,}" for flag, rows in ledger.flagged.most_common())
+        progress.warn(f"rows marked for a person to look at: {marked}; see the `flags` column of prepare/examples")
     for miss in split.misses({name: ledger.splits[name] for name in SPLITS}, wanted):
         progress.warn(miss)
 
 
-def _deal(
-    rows: pl.DataFrame, group_of: Mapping[str, str], assigned: Mapping[str, Split], seed: int
-) -> dict[Split, pl.DataFrame]:
-    """The rows of each split, ordered by seed and content, so that the order of the file decides nothing."""
-    group = pl.col("question").replace_strict(group_of, return_dtype=pl.String)
-    rows = rows.with_columns(group.alias("group")).with_columns(
-        pl.col("group").replace_strict(assigned, return_dtype=pl.String).alias("split"),
-        pl.Series("place", [text.seeded(seed, identity) for identity in rows["id"]], pl.String),
-    )
-    rows = rows.sort("place")
-    return {name: rows.filter(pl.col("split") == name).drop("split", "place") for name in SPLITS}
-
-
-def _inputs(whole: recipe.Recipe, renderer: Renderer, context_tokens: int) -> dict[str, str]:
-    """What decides the outcome. Paths of sources do not: their content does."""
-    nameless = tuple(source.model_copy(update={"path": Path(source.path).name}) for source in whole.prepare.sources)
-    return {
-        "prepare section": section_fingerprint(whole.prepare.model_copy(update={"sources": nameless})),
-        "source files": text.fingerprint(*(sources.fingerprint(source) for source in whole.prepare.sources)),
-        "seed": str(whole.seed),
-        "prompt template": renderer.fingerprint,
-        "context length": str(context_tokens),
-    }
-
-
-def _outputs(run: Run, test: pl.DataFrame) -> dict[str, str]:
+def _outputs(run: Run, gathered: Iterable[Report]) -> dict[str, str]:
     root = run.stage_dir("prepare")
-    learnt: tuple[Split, ...] = ("train", "validation")
-    shard_files = [path for name in learnt for path in run.tokens_dir(name).glob("*.arrow")]
+    shard_files = [path for name in LEARNT for path in run.tokens_dir(name).glob("*.arrow")]
     return {
         "tokens": files.tree_sha256(shard_files, root),
-        "test": text.fingerprint(*test["id"], *test["group"]),
+        "test": text.fingerprint(*(report["fingerprint"] for report in gathered if report["split"] == "test")),
         "ledger": files.sha256(run.ledger_file),
         "statistics": files.sha256(run.statistics_file),
     }
 
 
-def _check_something_is_left(ledger: Ledger, questions: Mapping[str, int]) -> None:
+def _check_something_is_left(ledger: Ledger) -> None:
     if not ledger.rows_in:
         raise DataError("the sources hold no rows", next_step="look at prepare.sources in the recipe.")
-    if not questions:
+    if ledger.rows_in == ledger.rejected.total():
+        most = ledger.rejected.most_common(1)[0][0]
+        advice = (
+            "are question and answer columns named rightly?"
+            if most.startswith("empty")
+            else f"most were rejected as {most}; `pakar plan RECIPE --show 5` shows why."
+        )
         raise DataError(f"all {ledger.rows_in:,} rows were rejected: {ledger.summary()}",
-                        next_step="see prepare/rejected in the run directory; are question and answer columns named rightly?")  # fmt: skip
+                        next_step=f"see prepare/rejected in the run directory; {advice}")  # fmt: skip
 
 
-def _augmented(
-    frames: Mapping[Split, pl.DataFrame], whole: recipe.Recipe, renderer: Renderer, context_tokens: int
-) -> pl.DataFrame:
-    """Re-phrased training rows in SPOOL columns; each belongs to the group of the row it was made from."""
-    section, train = whole.prepare.augment, frames["train"]
-    if section.kind == "none":
-        return train.clear()
-    asked = {key for frame in frames.values() for row in frame["messages"].to_list() for key in keys.message_keys(row)}
-    made = augment.rephrase(train, section, asked, whole.seed)
-    parents = {row["id"]: row for row in train.select("id", "group", "source", "offset", "part").iter_rows(named=True)}
-    rows = [
-        {
-            **parents[parent],
-            "id": text.fingerprint(*(part for message in messages for part in message)),
-            "question": keys.question_key([message.content for message in messages if message.role == "user"]),
-            "messages": [message._asdict() for message in messages],
-            "augmented": True,
-        }
-        for parent, messages in made
-    ]
-    columns = schema({**examples.SCHEMA, "question": pl.String})
-    frame = render(pl.DataFrame(rows, schema=columns), renderer, context_tokens)
-    return frame.filter(pl.col("loss_mask").list.contains(1)).select(train.columns)
-
-
-def _write_examples(directory: Path, parts: list[pl.DataFrame]) -> None:
-    folder = Folder(directory, examples.SCHEMA)
-    for rows in parts:
-        folder.add(rows)
-    folder.close()
-
-
-def _crossings(frames: Mapping[Split, pl.DataFrame], extra: pl.DataFrame) -> int:
-    """Groups, and single questions, that stand in more than one split."""
-    trained = {"train": pl.concat([frames["train"], extra]), "validation": frames["validation"], "test": frames["test"]}
-    return sum(
-        split.crossings({name: frame[column].to_list() for name, frame in trained.items()})
-        for column in ("group", "question")
-    )
+def _crossings(run: Run) -> int:
+    """Groups that stand in more than one split, counted in the files that were written."""
+    return split.crossing_names(examples.groups(run.examples_dir(name)) for name in SPLITS)

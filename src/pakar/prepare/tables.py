@@ -1,46 +1,57 @@
-"""Growing Parquet folders: rows come in batches, files of bounded size go out."""
+"""Parquet files that grow: batches come in, one whole file goes out or none."""
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
+from types import TracebackType
 
 import polars as pl
+import pyarrow.parquet as pq
 
 from pakar import files
 
 
-class Folder:
-    """Collects batches and writes them as `part-00000.parquet`, `part-00001.parquet` and so on.
+class Growing:
+    """Writes batches to a Parquet file as they come, so that memory holds one batch; the file appears when the block ends well.
 
     Args:
-        directory: Emptied first.
-        schema: Columns written; others are left out.
-        rows_per_file: Rows held in memory before a file is written.
+        path: The file.
+        schema: Columns written; others are left out. None: those of the first batch, and no file if none comes.
+
+    Attributes:
+        rows: Rows taken so far.
     """
 
-    def __init__(self, directory: Path, schema: pl.Schema, rows_per_file: int = 50_000) -> None:
-        files.remove(directory)
-        directory.mkdir(parents=True)
-        self._directory, self._schema, self._rows_per_file = directory, schema, rows_per_file
-        self._pending: list[pl.DataFrame] = []
-        self._files = 0
+    def __init__(self, path: Path, schema: pl.Schema | None) -> None:
+        self.rows = 0
+        self._path, self._schema = path, schema
+        self._stack = ExitStack()
+        self._writer: pq.ParquetWriter | None = None
+
+    def __enter__(self) -> Growing:
+        if self._schema is not None:
+            self._open(pl.DataFrame(schema=self._schema))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._writer is not None and kind is None:
+            self._writer.close()
+        self._stack.__exit__(kind, error, trace)
 
     def add(self, batch: pl.DataFrame) -> None:
         """Take rows over."""
-        if len(batch):
-            self._pending.append(batch.select(self._schema.names()).cast(self._schema))
-        if sum(map(len, self._pending)) >= self._rows_per_file:
-            self._flush()
+        if self._schema is not None:
+            batch = batch.select(self._schema.names()).cast(self._schema)
+        if self._writer is None:
+            self._open(batch)
+        if len(batch) and self._writer is not None:
+            self._writer.write_table(batch.to_arrow(compat_level=pl.CompatLevel.oldest()))
+            self.rows += len(batch)
 
-    def close(self) -> list[Path]:
-        """Write what is left; an empty folder gets one empty file, so that its columns can be read. Returns the files."""
-        if self._pending or not self._files:
-            self._flush()
-        return sorted(self._directory.glob("*.parquet"))
-
-    def _flush(self) -> None:
-        rows = pl.concat(self._pending) if self._pending else pl.DataFrame(schema=self._schema)
-        with files.replacing(self._directory / f"part-{self._files:05d}.parquet") as temporary:
-            rows.write_parquet(temporary, compression="zstd")
-        self._files += 1
-        self._pending = []
+    def _open(self, batch: pl.DataFrame) -> None:
+        temporary = self._stack.enter_context(files.replacing(self._path))
+        columns = batch.clear().to_arrow(compat_level=pl.CompatLevel.oldest()).schema
+        self._writer = pq.ParquetWriter(temporary, columns, compression="zstd")

@@ -1,33 +1,29 @@
-"""Write the rows of a split as token shards. Conversations are one sequence each; plain text is cut into windows."""
+"""Write the rows of an output file as token sequences. A conversation is one sequence; plain text is cut into windows."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import polars as pl
 
-from pakar import files, shards
+from pakar import shards
 
-ROWS_PER_SHARD = 50_000
-
-
-def write_shards(directory: Path, frames: Iterable[pl.DataFrame], context_tokens: int) -> None:
-    """Write `frames` (columns id, input_ids, loss_mask) as shards."""
-    files.remove(directory)
-    directory.mkdir(parents=True)
-    for number, frame in enumerate(_slices(frames)):
-        shards.write(directory / shards.SHARD_NAME.format(number), _sequences(frame, context_tokens))
+WINDOW = ("input_ids", "loss_mask")
 
 
-def _slices(frames: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
-    for frame in frames:
-        yield from frame.iter_slices(ROWS_PER_SHARD)
+def write_shard(path: Path, rows: pl.DataFrame, context_tokens: int) -> None:
+    """Write rows (columns id, input_ids, loss_mask) as a token shard."""
+    shards.write_table(path, sequences(rows, context_tokens).to_arrow(compat_level=pl.CompatLevel.oldest()))
 
 
-def _sequences(frame: pl.DataFrame, context_tokens: int) -> Iterator[tuple[str, list[int], list[int]]]:
-    for identity, ids, mask in frame.select("id", "input_ids", "loss_mask").iter_rows():
-        for start in range(0, len(ids), context_tokens):
-            window = mask[start : start + context_tokens]
-            if any(window[1:]):  # the first token of a window is never predicted, so a lone one teaches nothing
-                yield identity, ids[start : start + context_tokens], window
+def sequences(rows: pl.DataFrame, context_tokens: int) -> pl.DataFrame:
+    """Training sequences of at most `context_tokens` tokens, in the order of the rows; columns example, input_ids, loss_mask.
+
+    Windows without a token to be learnt are left out. The first token of a window is never predicted, so one that has its
+    only such token there teaches nothing either.
+    """
+    rows = rows.select(pl.col("id").alias("example"), *WINDOW)
+    starts = pl.int_ranges(0, pl.col("input_ids").list.len(), context_tokens)
+    windows = rows.with_columns(starts.alias("start")).explode("start", empty_as_null=False)
+    cut = windows.with_columns(pl.col(name).list.slice("start", context_tokens) for name in WINDOW)
+    return cut.filter(pl.col("loss_mask").list.slice(1).list.contains(1)).drop("start")

@@ -145,6 +145,7 @@ def write_prepare(
          "detail": f"because of {reason}", "text": excerpt}
         for reason, count in rejected.items() for number in range(count)
     ]  # fmt: skip
+    files.write_json(run.excerpts_file, {"changed": {}, "rejected": rows, "flagged": {}, "pairs": []})
     run.rejected_dir.mkdir(parents=True)
     pl.DataFrame(rows, schema=REJECTED).write_parquet(run.rejected_dir / "part-00000.parquet")
     kept: list[dict[str, Any]] = [

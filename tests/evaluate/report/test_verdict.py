@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from pakar.evaluate.report import verdict
-from pakar.evaluate.report.content import Answer, Comparison, Count, Estimate, Ledger, Metric, Question, Skipped
+from pakar.evaluate.report.content import Answer, Comparison, Estimate, Metric, Question, Skipped
+from pakar.report.ledger import Count, Ledger
 
 
 def loss(low: float, high: float, n: int = 12) -> Metric:
@@ -83,19 +84,18 @@ def test_the_other_measures_do_not_count_the_loss_twice() -> None:
 
 def ledger(**changes: Any) -> Ledger:
     facts: dict[str, Any] = {
-        "rows_in": 10, "kept": 7, "rejected": (), "changed": (), "splits": {}, "augmented": 0,
+        "rows_in": 10, "kept": 7, "rejected": (), "unreadable": 0, "changed": (), "splits": {}, "augmented": 0,
         "groups_crossing": 0, "examples": (), "sources": (),
     }  # fmt: skip
     return Ledger(**{**facts, **changes})
 
 
 def test_warnings_about_data() -> None:
-    rejected = (Count("unequal_row", 2, ""), Count("duplicate", 1, ""))
     found = verdict.warnings(
         "It over-fits.",
         12,
         "questions",
-        ledger(rejected=rejected, changed=(Count("truncate", 4, ""),), groups_crossing=1),
+        ledger(unreadable=2, changed=(Count("truncate", 4, ""),), groups_crossing=1),
         [],
     )
     assert found[0] == "It over-fits."

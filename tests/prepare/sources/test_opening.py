@@ -115,8 +115,8 @@ def test_an_unknown_encoding_is_an_error(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [
-        ("a.pdf", b"%PDF-1.7 ...", "PDF"),
-        ("a.docx", b"PK\x03\x04 word/document.xml", "office document"),
+        ("a.pdf", b"%PDF-1.7 ...", "no readable PDF document"),
+        ("a.docx", b"PK\x03\x04 word/document.xml", "no readable DOCX document"),
         ("a.csv.tar", b"x" * 257 + b"ustar" + b"\0" * 300, "tar archive"),
         ("a.bin", b"\1\2\0\0\3" * 20, "binary"),
         ("a.parquet", b"PAR1 and nothing more", "not a readable Parquet file"),

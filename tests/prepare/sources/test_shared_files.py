@@ -32,6 +32,8 @@ FORMATS = "training_formats/llama_factory_"
         ("arxiv_abstracts/arxiv_abstracts_a.csv.gz", 1024),
         ("goemotions/dev.tsv.gz", 5426),
         ("goemotions/train.tsv.gz", 43410),
+        ("gateway_probes/llm_guard_input_examples.json", 15),
+        ("wnut17/wnut17train.conll", 3394),
         (FORMATS + "alpaca_en_demo.json.gz", 999),
         (FORMATS + "identity.json", 91),
         (FORMATS + "glaive_toolcall_en_demo.json.gz", 300),
@@ -107,9 +109,8 @@ REFUSED = [
     "training_formats/llama_factory_dataset_info.json",
     "gpt2_tokenizer/vocab.json",
     "medquad/raw_xml_sample.tar.gz",
-    "squad_style/xquad.en.a.json.gz",
     "mt_bench/question.jsonl",
-    "wnut17/wnut17train.conll",
+    "gateway_probes/llm_guard_output_examples.json",
     "simple_safety_tests/sst_odd50.csv",
 ]
 

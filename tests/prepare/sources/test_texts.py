@@ -31,11 +31,6 @@ def test_a_long_text_is_cut_between_paragraphs(tmp_path: Path) -> None:
     assert found.kept["offset"].to_list()[:2] == [1, 97]
 
 
-def test_html_is_one_record_with_its_tags(tmp_path: Path) -> None:
-    html = "<html>\n\n<p>One</p>\n" + "\n<p>Two</p>\n" * 500
-    assert read(write(tmp_path / "a.html", html)).texts == [html]
-
-
 def test_a_text_has_no_columns(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="plain text without columns"):
         read(write(tmp_path / "a.txt", "words"), shape={"kind": "pairs", "question": "q", "answer": "a"})
@@ -52,15 +47,8 @@ def test_every_file_of_a_folder_is_accounted_for(tmp_path: Path) -> None:
     write(tmp_path / ".hidden.txt", "not read")
     found = read(tmp_path)
     assert found.kept["source"].to_list() == ["a.txt", "b/two.md", "c.HTML", "d.txt", "g.txt"]
-    assert found.texts == ["One\n\n" + "x" * 5_000, "Two", "<p>Three</p>", "Größe", ""]
+    assert found.texts == ["One\n\n" + "x" * 5_000, "Two", "Three", "Größe", ""]
     assert found.rejected.select("source", "reason").rows() == [("e.txt", "binary_file"), ("f.csv", "unsupported_file")]
-
-
-def test_a_folder_with_data_files_only_says_which_to_name(tmp_path: Path) -> None:
-    write(tmp_path / "faq.csv", "question,answer\nWhy?,So.\n")
-    with pytest.raises(DataError, match=r"no .txt, .md or .html files; it holds faq.csv") as caught:
-        read(tmp_path)
-    assert str(tmp_path / "faq.csv") in caught.value.next_step
 
 
 def test_an_empty_folder_is_an_error(tmp_path: Path) -> None:

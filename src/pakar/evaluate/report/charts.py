@@ -1,18 +1,15 @@
-"""Pictures as inline SVG: colours come from the page's style sheet, so they follow its dark mode. Pure functions.
-
-Places along the width are per cents and heights are pixels: a chart fills its column, on a phone too, and its letters
-keep their size. What runs along a curve is drawn in an inner picture that is stretched.
-"""
+"""The pictures of the report. Pure functions."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
-from pakar.evaluate.report import wording
-from pakar.evaluate.report.content import Comparison, Ledger, Lengths, LossCurve
+from pakar.evaluate.report.content import Comparison, Lengths, LossCurve
+from pakar.report import svg, wording
+from pakar.report.ledger import Ledger
 
 LEFT, WIDTH = 8.0, 92.0
 """Where the plot begins and how wide it is, in per cent of the picture; left of it stand the labels."""
@@ -24,56 +21,58 @@ def loss_curve(curve: LossCurve) -> Markup:
     """Training loss (pale: every step, strong: smoothed), validation loss as dots, a ring around the best one."""
     top, height = 14, 210
     losses = [loss for line in (curve.train, curve.validation) for _, loss in line]
-    ticks = _ticks(min(losses), max(losses), 5)
+    ticks = svg.ticks(min(losses), max(losses), 5)
     last = max((step for line in (curve.train, curve.validation) for step, _ in line), default=1) or 1
-    across, down = _Scale(0, last, LEFT, LEFT + WIDTH), _Scale(ticks[0], ticks[-1], top + height, top)
-    inner = (_Scale(0, last, 0, INNER), _Scale(ticks[0], ticks[-1], INNER, 0))
+    across, down = svg.Scale(0, last, LEFT, LEFT + WIDTH), svg.Scale(ticks[0], ticks[-1], top + height, top)
+    inner = (svg.Scale(0, last, 0, INNER), svg.Scale(ticks[0], ticks[-1], INNER, 0))
     lines = [("raw", curve.train), ("smoothed", curve.smoothed), ("validation", curve.validation)]
     drawn = [
-        _tag("path", d=_path(points, *inner), class_=f"line {name}", vector_effect="non-scaling-stroke")
+        svg.tag("path", d=_path(points, *inner), class_=f"line {name}", vector_effect="non-scaling-stroke")
         for name, points in lines
     ]
-    marks = [_dot(across(step), down(loss), 3.5, "dot") for step, loss in curve.validation]
+    marks = [svg.dot(across(step), down(loss), 3.5, "dot") for step, loss in curve.validation]
     parts = [
         *_horizontal_grid(ticks, down),
         *_step_labels(last, across, top + height + 18),
-        _tag("svg", *drawn, x=f"{LEFT}%", y=top, width=f"{WIDTH}%", height=height,
+        svg.tag("svg", *drawn, x=f"{LEFT}%", y=top, width=f"{WIDTH}%", height=height,
              viewBox=f"0 0 {INNER} {INNER}", preserveAspectRatio="none", overflow="visible"),
         *marks,
         *(_best(curve.best, across, down) if curve.best else ()),
     ]  # fmt: skip
-    return _picture("Loss during training", _loss_in_words(curve), top + height + 26, parts)
+    return svg.picture("Loss during training", _loss_in_words(curve), top + height + 26, parts)
 
 
 def lengths(systems: Sequence[Lengths], target: tuple[int, int]) -> Markup:
     """Words per answer as one small histogram a system, with the wanted range shaded behind all of them."""
     row, bars, head = 84, 46, 20
     longest = _longest_shown(systems, target)
-    width = max(1, round(_nice(longest / 30)))
+    width = max(1, round(svg.nice(longest / 30)))
     bins = math.ceil((longest + 1) / width)
-    across = _Scale(0, bins * width, 0, 100)
+    across = svg.Scale(0, bins * width, 0, 100)
     bottom = head + row * len(systems) - 8
     band = (across(target[0]), across(target[1] + 1))
     parts = [
-        _tag(
+        svg.tag(
             "rect",
-            x=_percent(band[0]),
+            x=svg.percent(band[0]),
             y=head - 4,
-            width=_percent(band[1] - band[0]),
+            width=svg.percent(band[1] - band[0]),
             height=bottom - head + 4,
             class_="band",
         ),
-        _text(f"wanted: {target[0]} to {target[1]}", (band[0] + band[1]) / 2, head - 9, "label", "middle"),
+        svg.text(f"wanted: {target[0]} to {target[1]}", (band[0] + band[1]) / 2, head - 9, "label", "middle"),
     ]
     for place, system in enumerate(systems):
         base = head + row * place + row - 14
         parts.append(
-            _text(f"{wording.system(system.system)}: median {system.median:g}", 0, base - bars - 8, "name", "start")
+            svg.text(f"{wording.system(system.system)}: median {system.median:g}", 0, base - bars - 8, "name", "start")
         )
         parts += _bars(_histogram(system.words, width, bins), width, across, base, bars, system.system)
-    ticks = [tick for tick in _ticks(0, bins * width, 6) if tick <= bins * width]
-    parts += [_text(f"{tick:g}", across(tick), bottom + 14, "label", _anchor(across(tick), 0, 100)) for tick in ticks]
-    return _picture("Words per answer", _lengths_in_words(systems, target), bottom + 22, parts)
+    ticks = [tick for tick in svg.ticks(0, bins * width, 6) if tick <= bins * width]
+    parts += [
+        svg.text(f"{tick:g}", across(tick), bottom + 14, "label", svg.anchor(across(tick), 0, 100)) for tick in ticks
+    ]
+    return svg.picture("Words per answer", _lengths_in_words(systems, target), bottom + 22, parts)
 
 
 def ledger(found: Ledger) -> Markup:
@@ -84,18 +83,18 @@ def ledger(found: Ledger) -> Markup:
     for (kind, _), share in zip(segments, shown, strict=True):
         width = 100 * share / max(sum(shown), 1e-9)
         parts.append(
-            _tag(
+            svg.tag(
                 "rect",
-                x=_percent(start),
+                x=svg.percent(start),
                 y=0,
-                width=_percent(max(width - 0.25, 0.15 if width else 0)),
+                width=svg.percent(max(width - 0.25, 0.15 if width else 0)),
                 height=22,
                 class_=kind,
             )
         )
         start += width
     words = ", ".join(f"{count.name} {count.rows:,}" for count in found.rejected) or "none"
-    return _picture(
+    return svg.picture(
         "Rows kept and rejected", f"{found.rows_in:,} rows in: {found.kept:,} kept; rejected: {words}.", 22, parts
     )
 
@@ -105,72 +104,42 @@ def interval(comparison: Comparison, *, higher_is_better: bool | None) -> Markup
     sign = -1 if higher_is_better is False else 1
     low, middle, high = (sign * value for value in (comparison.low, comparison.difference, comparison.high))
     reach = 1.12 * max(abs(low), abs(high), abs(middle)) or 1.0
-    across = _Scale(-reach, reach, 0, 100)
-    line = {"x1": _percent(across(low)), "x2": _percent(across(high)), "y1": 11, "y2": 11}
+    across = svg.Scale(-reach, reach, 0, 100)
+    line = {"x1": svg.percent(across(low)), "x2": svg.percent(across(high)), "y1": 11, "y2": 11}
     parts = [
-        _tag("line", x1="50%", x2="50%", y1=1, y2=21, class_="zero"),
-        _tag("line", **line, class_="span"),
-        _dot(across(middle), 11, 4.5, "middle"),
+        svg.tag("line", x1="50%", x2="50%", y1=1, y2=21, class_="zero"),
+        svg.tag("line", **line, class_="span"),
+        svg.dot(across(middle), 11, 4.5, "middle"),
     ]
-    return _tag("svg", *parts, class_=f"interval {comparison.outcome.replace(' ', '-')}", height=22, aria_hidden="true")
-
-
-def _picture(title: str, description: str, height: int, parts: Iterable[Markup]) -> Markup:
-    return _tag(
-        "svg",
-        _tag("title", title),
-        _tag("desc", description),
-        *parts,
-        role="img",
-        width="100%",
-        height=height,
-        class_="chart",
+    return svg.tag(
+        "svg", *parts, class_=f"interval {comparison.outcome.replace(' ', '-')}", height=22, aria_hidden="true"
     )
 
 
-def _tag(name: str, *children: str, **attributes: object) -> Markup:
-    """One element; names of attributes are written with `_` for `-` and `class_` for `class`."""
-    written = "".join(f' {key.rstrip("_").replace("_", "-")}="{escape(value)}"' for key, value in attributes.items())
-    return Markup(f"<{name}{written}>{''.join(escape(child) for child in children)}</{name}>")  # noqa: S704 - all parts are escaped
-
-
-def _text(words: str, x: float, y: float, kind: str, anchor: str) -> Markup:
-    return _tag("text", words, x=_percent(x), y=round(y, 1), class_=kind, text_anchor=anchor)
-
-
-def _dot(x: float, y: float, radius: float, kind: str) -> Markup:
-    return _tag("circle", cx=_percent(x), cy=round(y, 1), r=radius, class_=kind)
-
-
-def _horizontal_grid(ticks: Sequence[float], down: _Scale) -> list[Markup]:
+def _horizontal_grid(ticks: Sequence[float], down: svg.Scale) -> list[Markup]:
     labels = wording.figures(ticks) if max(abs(tick) for tick in ticks) >= 1e7 else [f"{tick:g}" for tick in ticks]
     drawn = []
     for tick, label in zip(ticks, labels, strict=True):
         y = round(down(tick), 1)
-        drawn.append(_tag("line", x1=f"{LEFT}%", x2=f"{LEFT + WIDTH}%", y1=y, y2=y, class_="grid"))
-        drawn.append(_text(label, LEFT - 1.2, y + 4, "label", "end"))
+        drawn.append(svg.tag("line", x1=f"{LEFT}%", x2=f"{LEFT + WIDTH}%", y1=y, y2=y, class_="grid"))
+        drawn.append(svg.text(label, LEFT - 1.2, y + 4, "label", "end"))
     return drawn
 
 
-def _step_labels(last: int, across: _Scale, y: float) -> list[Markup]:
-    ticks = [tick for tick in _ticks(0, last, 5) if tick <= last and tick == int(tick)]
-    anchors = [_anchor(across(tick), LEFT, LEFT + WIDTH) for tick in ticks]
+def _step_labels(last: int, across: svg.Scale, y: float) -> list[Markup]:
+    ticks = [tick for tick in svg.ticks(0, last, 5) if tick <= last and tick == int(tick)]
+    anchors = [svg.anchor(across(tick), LEFT, LEFT + WIDTH) for tick in ticks]
     labels = [f"step {tick:,.0f}" if tick == ticks[-1] and tick else f"{tick:,.0f}" for tick in ticks]
     return [
-        _text(label, across(tick), y, "label", anchor)
+        svg.text(label, across(tick), y, "label", anchor)
         for label, tick, anchor in zip(labels, ticks, anchors, strict=True)
     ]
 
 
-def _anchor(x: float, left: float, right: float) -> str:
-    """A label near an end of the axis is moved inwards, so that it stays in the picture."""
-    return "start" if x - left < 1 else "end" if right - x < 5 else "middle"
-
-
-def _best(best: tuple[int, float], across: _Scale, down: _Scale) -> list[Markup]:
+def _best(best: tuple[int, float], across: svg.Scale, down: svg.Scale) -> list[Markup]:
     x, y = across(best[0]), down(best[1])
     anchor = "end" if x > 70 else "start" if x < 25 else "middle"
-    return [_dot(x, y, 7, "ring"), _text(f"best: {wording.figure(best[1])}", x, y - 14, "note", anchor)]
+    return [svg.dot(x, y, 7, "ring"), svg.text(f"best: {wording.figure(best[1])}", x, y - 14, "note", anchor)]
 
 
 def _loss_in_words(curve: LossCurve) -> str:
@@ -198,15 +167,15 @@ def _histogram(words: Sequence[int], width: int, bins: int) -> list[int]:
     return counts
 
 
-def _bars(counts: Sequence[int], width: int, across: _Scale, base: float, height: float, kind: str) -> list[Markup]:
+def _bars(counts: Sequence[int], width: int, across: svg.Scale, base: float, height: float, kind: str) -> list[Markup]:
     tallest = max(counts) or 1
     kind = "reference" if kind == "reference" else "system"
-    drawn = [_tag("line", x1="0%", x2="100%", y1=base, y2=base, class_="axis")]
+    drawn = [svg.tag("line", x1="0%", x2="100%", y1=base, y2=base, class_="axis")]
     for place, count in enumerate(counts):
         if count:
             tall = max(height * count / tallest, 2)
             left, right = across(place * width), across((place + 1) * width)
-            drawn.append(_tag("rect", x=_percent(left), y=round(base - tall, 1), width=_percent((right - left) * 0.86),
+            drawn.append(svg.tag("rect", x=svg.percent(left), y=round(base - tall, 1), width=svg.percent((right - left) * 0.86),
                               height=round(tall, 1), class_=f"bar {kind}"))  # fmt: skip
     return drawn
 
@@ -218,39 +187,7 @@ def _lengths_in_words(systems: Sequence[Lengths], target: tuple[int, int]) -> st
     return f"{'; '.join(said)}. Wanted: {target[0]} to {target[1]} words."
 
 
-class _Scale:
-    """A straight line from one range of numbers to another."""
-
-    def __init__(self, low: float, high: float, start: float, end: float) -> None:
-        self._low, self._start = low, start
-        self._slope = (end - start) / ((high - low) or 1.0)
-
-    def __call__(self, value: float) -> float:
-        return self._start + (value - self._low) * self._slope
-
-
-def _path(points: Sequence[tuple[int, float]], across: _Scale, down: _Scale) -> str:
+def _path(points: Sequence[tuple[int, float]], across: svg.Scale, down: svg.Scale) -> str:
     return " ".join(
         f"{'L' if place else 'M'}{across(step):.1f},{down(loss):.1f}" for place, (step, loss) in enumerate(points)
     )
-
-
-def _ticks(low: float, high: float, about: int) -> list[float]:
-    """Round numbers that enclose the range, about so many."""
-    step = _nice(max(high - low, abs(high) * 1e-3, 1e-9) / about)
-    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
-    return [round(place * step, 12) for place in range(first, max(last, first + 1) + 1)]
-
-
-def _nice(value: float) -> float:
-    """The next number of the form 1, 2 or 5 times a power of ten.
-
-    >>> _nice(3.2), _nice(0.07)
-    (5.0, 0.1)
-    """
-    power = 10.0 ** math.floor(math.log10(value))
-    return round(next(float(factor * power) for factor in (1, 2, 5, 10) if factor * power >= value * (1 - 1e-9)), 12)
-
-
-def _percent(value: float) -> str:
-    return f"{value:.2f}%"

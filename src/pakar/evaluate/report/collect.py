@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pakar import files, recipe_file
-from pakar.evaluate.report import answers, method, rows, stale, verdict, wording
+from pakar.evaluate.report import answers, method, stale, verdict
 from pakar.evaluate.report.content import Comparison, Estimate, LossCurve, Metric, Question, Report, Skipped
 from pakar.records import STAGES, StageName
+from pakar.report import ledger, wording
 from pakar.run import Run
 
 MOST_POINTS = 400
@@ -47,11 +48,11 @@ def collect(run: Run) -> Report:
     """Read everything that the finished stages of a run have written."""
     found = _measured(run)
     training, provenance = _json(run.training_file), _json(run.directory / "run.json")
-    ledger, statistics = rows.ledger(run), dict(_json(run.statistics_file).get("columns", {}))
+    books, statistics = ledger.read(run), dict(_json(run.statistics_file).get("columns", {}))
     noun = _noun(statistics)
     records: dict[str, dict[str, Any]] = {stage: _record(run, stage) for stage in STAGES}
     old = stale.found(records) if found.metrics else ()
-    warnings = verdict.warnings(training.get("warning"), found.tested, noun, ledger, found.questions)
+    warnings = verdict.warnings(training.get("warning"), found.tested, noun, books, found.questions)
     return Report(
         name=run.recipe.name,
         noun=noun,
@@ -65,7 +66,7 @@ def collect(run: Run) -> Report:
         max_answer_tokens=run.recipe.evaluate.sampling.max_tokens,
         lengths=answers.lengths(found.questions, found.target_words),
         target_words=found.target_words,
-        ledger=ledger,
+        ledger=books,
         statistics=statistics,
         loss_curve=_loss_curve(run, training),
         training=training,

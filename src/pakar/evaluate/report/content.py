@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from pakar.report.ledger import Ledger
+
 Outcome = Literal["better", "worse", "higher", "lower", "unclear", "too few"]
 """What an interval shows. `higher`, `lower`: it differs, but neither is better. `too few`: too few questions."""
 
@@ -80,41 +82,6 @@ class Verdict:
     headline: str
     sentence: str
     more: str
-
-
-@dataclass(frozen=True, slots=True)
-class Count:
-    """A number of rows with its name and what the name means."""
-
-    name: str
-    rows: int
-    meaning: str
-
-
-@dataclass(frozen=True, slots=True)
-class RejectedRow:
-    """A rejected row, with addresses and numbers of people masked."""
-
-    reason: str
-    source: str
-    offset: int
-    detail: str
-    excerpt: str
-
-
-@dataclass(frozen=True, slots=True)
-class Ledger:
-    """Where every row went."""
-
-    rows_in: int
-    kept: int
-    rejected: tuple[Count, ...]
-    changed: tuple[Count, ...]
-    splits: dict[str, int]
-    augmented: int
-    groups_crossing: int
-    examples: tuple[RejectedRow, ...]
-    sources: tuple[Count, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,10 +8,11 @@ import re
 from typing import Any
 
 import yaml
-from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
-from pakar.evaluate.report import charts, wording
+from pakar.evaluate.report import charts
 from pakar.evaluate.report.content import Comparison, Estimate, Metric, Report
+from pakar.report import wording
+from pakar.report.environment import environment
 
 FORMAT = 1
 """Version of report.json."""
@@ -38,18 +39,11 @@ def as_json(report: Report) -> dict[str, Any]:
 
 
 def _render(template: str, report: Report) -> str:
-    environment = Environment(
-        loader=PackageLoader("pakar.evaluate.report"),
-        autoescape=select_autoescape(enabled_extensions=("html.jinja", "css"), default=False),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters["md"] = markdown
+    pages = environment("pakar.evaluate.report")
+    pages.filters["md"] = markdown
     tools = (charts, wording, is_estimate, value, change, direction, facts, card_header)
     named = {tool.__name__.rpartition(".")[2]: tool for tool in tools}
-    return environment.get_template(template).render(report=report, shown_at_once=SHOWN_AT_ONCE, **named)
+    return pages.get_template(template).render(report=report, shown_at_once=SHOWN_AT_ONCE, **named)
 
 
 def is_estimate(cell: object) -> bool:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from pakar.evaluate.report import wording
-from pakar.evaluate.report.content import Answer, Comparison, Estimate, Ledger, Metric, Outcome, Question, Verdict
+from pakar.evaluate.report.content import Answer, Comparison, Estimate, Metric, Outcome, Question, Verdict
+from pakar.report import wording
+from pakar.report.ledger import Ledger
 
 FEWEST = 6
 """Below so many pairs no two-sided sign test can reach p < 0.05 (2 / 2^5 = 0.06), and bootstrap intervals mislead."""
@@ -153,9 +154,10 @@ def cut_prompts(settings: Mapping[str, Any]) -> tuple[str, ...]:
 
 def _data_warnings(ledger: Ledger) -> list[str]:
     found = []
-    unreadable = sum(c.rows for c in ledger.rejected if wording.is_unreadable(c.name))
-    if unreadable:
-        found.append(f"Rows that could not be read or used: {unreadable:,}. They are missing from everything below.")
+    if ledger.unreadable:
+        found.append(
+            f"Rows that could not be read or used: {ledger.unreadable:,}. They are missing from everything below."
+        )
     cut = next((c.rows for c in ledger.changed if c.name == "truncate"), 0)
     if cut:
         found.append(f"Rows that were longer than the model's context and lost their end: {cut:,}.")

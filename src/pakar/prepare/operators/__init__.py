@@ -1,43 +1,72 @@
-"""Operators: each file holds one, a pure function that can be used alone. To add a cleaner, write its file and list it here.
+"""Operators: what is done to every row. Each file holds one, pure functions that can be used alone.
 
-A cleaner maps a column of texts to a column of texts of the same length. A filter takes a batch and returns a `Sieved`:
-the rows kept, and the rows rejected with a reason.
+To add one, write its section in `pakar.recipe.operators` and a module here of the same name (`white-space` is
+`white_space.py`) with a function `build(section, tools)`. It returns a `Texts` (a column of texts to a column of texts of the same
+length) or a `Rows` (a batch to a `Sieved`: the rows kept, and the rows rejected with a reason word).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import importlib
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import polars as pl
 
-from pakar.prepare.operators.control_characters import remove_control_characters
-from pakar.prepare.operators.encoding import repair_encoding
-from pakar.prepare.operators.html import html_to_text
-from pakar.prepare.operators.white_space import tidy_white_space
-from pakar.recipe import Cleaner
+from pakar.prepare.frames import Sieved
+from pakar.recipe import Operator
 
-TextOperator = Callable[[pl.Series], pl.Series]
+if TYPE_CHECKING:
+    from pakar.models.prompt import Renderer  # loads transformers, which operators on texts can do without
 
-CLEANERS: dict[Cleaner, TextOperator] = {
-    "encoding": repair_encoding,
-    "html": html_to_text,
-    "control-characters": remove_control_characters,
-    "white-space": tidy_white_space,
-}
-"""Name in the recipe → cleaner."""
+TOUCHED = "touched"
+"""Boolean column that a `Rows` operator may add to the kept rows: whether it changed something in them."""
 
 
-def clean_messages(batch: pl.DataFrame, operator: TextOperator) -> tuple[pl.DataFrame, pl.Series]:
-    """Apply a cleaner to every message; returns the batch and, row by row, whether something changed."""
-    if batch.is_empty():
-        return batch, pl.Series("changed", [], pl.Boolean)
-    flat = batch.select(pl.int_range(pl.len()).alias("index"), "messages").explode("messages").unnest("messages")
-    flat = flat.with_columns(operator(flat["content"]).alias("cleaned"))
-    rows = flat.group_by("index", maintain_order=True).agg(
-        pl.struct("role", pl.col("cleaned").alias("content")).alias("messages"),
-        (pl.col("cleaned") != pl.col("content")).any().alias("changed"),
-    )
-    return batch.with_columns(rows["messages"]), rows["changed"]
+class Texts(NamedTuple):
+    """An operator on texts; it sees every message's content."""
+
+    function: Callable[[pl.Series], pl.Series]
+
+
+class Rows(NamedTuple):
+    """An operator on rows with the columns of `frames.RECORDS` and `flags` (words a row is marked with; append to it).
+
+    It may reject rows, change them (then it adds TOUCHED), mark them, or make several rows of one (then it numbers `part`).
+    """
+
+    function: Callable[[pl.DataFrame], Sieved]
+
+
+class Tools(NamedTuple):
+    """What operators may need beside their section.
+
+    Attributes:
+        renderer: Counts tokens as the base model does.
+    """
+
+    renderer: Renderer
+
+
+class Step(NamedTuple):
+    """An operator ready to run, under the name it has in the ledger."""
+
+    name: str
+    operator: Texts | Rows
+
+
+def build(sections: Sequence[Operator], tools: Tools) -> list[Step]:
+    """The operators of a recipe, in its order; what they load (models, benchmark files) is loaded here, once.
+
+    Raises:
+        DataError: something that an operator needs cannot be loaded.
+    """
+    return [Step(section.kind, _module_build(section.kind)(section, tools)) for section in sections]
+
+
+def _module_build(kind: str) -> Callable[[Operator, Tools], Texts | Rows]:
+    module = importlib.import_module(f"{__name__}.{kind.replace('-', '_')}")
+    return cast("Callable[[Operator, Tools], Texts | Rows]", module.build)
 
 
 def map_where(texts: pl.Series, pattern: str, function: Callable[[str], str]) -> pl.Series:

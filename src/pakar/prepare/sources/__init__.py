@@ -1,17 +1,15 @@
-"""Files and folders → conversations.
+"""Files, folders, patterns and datasets of the hub → conversations.
 
-    path ─ opening, characters ─ formats ─┬ delimited  ┐
-    (bytes, lines, encoding)              ├ columnar   ├─ rows ─ shapes, turns ─ batches of RECORDS and REJECTED
-                                          ├ json_files │          (recognise: which shape)
-                                          └ plain_text ┘
+    path ─ parts (which files) ─ formats ─ opening, characters (bytes, lines, encoding)
+         ┬ delimited, json_files ─ bulk ────────┐
+         ├ columnar, hub ─ vectors (text) ──────┼─ batches of RECORDS and REJECTED
+         ├ columnar, hub ─ shapes (all else) ───┤      sharding: as a whole, or in shards for several processes
+         ├ documents, plain_text ─ shapes ──────┤      recognise: which shape
+         └ chat, tables ─ threads ──────────────┘
 
-Every record of a source comes out once: kept as a conversation, or rejected with a reason word. What makes a whole
-source unusable (missing, cut off, not clear what its columns mean) is a `DataError`. Cleaning is not done here: an
-empty question, HTML or broken characters pass through as they are.
-
-Reason words: `unequal_row`, `unclosed_quote` (tables); `unreadable_json`, `not_an_object` (JSON); `not_text` (an object
-where text is expected); `missing_turns`, `no_answer`, `unknown_role`, `unsupported_content`, `empty_message`
-(messages); `no_patterns`, `no_responses` (intents); `unsupported_file`, `binary_file`, `unreadable_file` (folders).
+Every record of a source comes out once: kept as a conversation, or rejected with a reason word (docs/sources.md lists
+them). What makes a whole source unusable (missing, cut off, not clear what its columns mean) is a `DataError`. Cleaning
+is not done here: an empty question, HTML in a cell or broken characters pass through as they are.
 """
 
 from __future__ import annotations
@@ -21,11 +19,12 @@ from pathlib import Path
 
 from pakar import files
 from pakar.prepare.frames import Sieved
-from pakar.prepare.sources.opening import existing
-from pakar.prepare.sources.plain_text import files_of
-from pakar.prepare.sources.reading import outcomes, resolve
-from pakar.prepare.sources.rows import batches
+from pakar.prepare.sources import hub, parts
+from pakar.prepare.sources.reading import Reading, resolve
+from pakar.prepare.sources.sharding import Shard, read_all, read_shard, shards
 from pakar.recipe import Source
+
+__all__ = ["Reading", "Shard", "fingerprint", "read", "read_all", "read_shard", "resolve", "shards"]
 
 
 def read(source: Source) -> Iterator[Sieved]:
@@ -37,11 +36,12 @@ def read(source: Source) -> Iterator[Sieved]:
     Raises:
         DataError: at once, if the source cannot be used; while iterating, if it breaks off in the middle.
     """
-    reading = resolve(source)
-    return batches(outcomes(reading), reading.name)
+    return read_all(resolve(source))
 
 
 def fingerprint(source: Source) -> str:
-    """SHA-256 over the file's bytes; of a folder over the names and bytes of its files."""
-    path = existing(Path(source.path))
-    return files.tree_sha256(files_of(path), path) if path.is_dir() else files.sha256(path)
+    """SHA-256 over the file's bytes; of a folder or pattern over the names and bytes of its files; of the hub over the commit."""
+    if hub.is_hub(source):
+        return hub.fingerprint(source)
+    found = parts.find(source.path, source.format)
+    return files.sha256(Path(source.path)) if found is None else files.tree_sha256(found.files, found.root)

@@ -6,6 +6,7 @@ header) and accounts for rows that do not fit the header.
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import itertools
 import re
@@ -15,8 +16,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pakar.errors import DataError
+from pakar.prepare.frames import EXCERPT
 from pakar.prepare.sources.headers import column_names, is_header, numbered
-from pakar.prepare.sources.opening import lines
+from pakar.prepare.sources.opening import LONGEST_LINE, DamagedError, TooLong, lines
 from pakar.prepare.sources.rows import Broken, Row
 
 _ANNOUNCEMENT = re.compile(r"sep=.\r?\n?")
@@ -46,6 +48,7 @@ class _Cells(NamedTuple):
     cells: list[str]
     unclosed: bool
     """The file ended inside a quotation."""
+    too_large: bool = False
 
 
 def survey(path: Path, encoding: str, *, tabs: bool, wanted: Collection[str] = ()) -> Dialect:
@@ -69,7 +72,9 @@ def survey(path: Path, encoding: str, *, tabs: bool, wanted: Collection[str] = (
     )
     if dialect.delimiter == "\t" and not dialect.backslash:
         dialect = dialect._replace(quoted=_tabs_are_quoted(path, encoding))
-    first = next((found.cells for found in _records(sample, dialect) if _filled(found.cells, 2)), None)
+    first = next(
+        (found.cells for found in _records(sample, dialect) if not found.too_large and _filled(found.cells, 2)), None
+    )
     if first is None:
         raise DataError(f"{path} holds no rows, only blank lines", next_step="check how the file was written.")
     header = is_header(first, wanted)
@@ -80,8 +85,12 @@ def read(path: Path, encoding: str, dialect: Dialect) -> Iterator[Row | Broken]:
     """Every record in order; blank lines are none, and neither is the header."""
     columns, width = dialect.columns, len(dialect.columns)
     header_due, offset, last_line = dialect.header, 0, 0
-    for line, cells, unclosed in _records(_lines(path, encoding), dialect):
+    for line, cells, unclosed, too_large in _records(_lines(path, encoding), dialect):
         first_line, last_line = last_line + 1, line
+        if too_large:
+            offset += 1
+            yield _too_large(path, offset, cells[0], (first_line, line))
+            continue
         if not _filled(cells, width):
             continue
         if header_due:
@@ -110,6 +119,17 @@ def _unclosed(path: Path, offset: int, cells: list[str], span: tuple[int, int], 
     return Broken(offset, "unclosed_quote", detail, dialect.delimiter.join(cells))
 
 
+def _too_large(path: Path, offset: int, text: str, span: tuple[int, int]) -> Broken:
+    first, last = span
+    if last - first >= MOST_LINES_IN_UNCLOSED_QUOTE:
+        raise DataError(
+            f"{path}: the record that begins in line {first} is longer than {LONGEST_LINE:,} characters and reaches "
+            f"beyond line {last}; a quotation was opened there and not closed",
+            next_step=f'close the quotation, or double the quotation mark (""), near line {first}.',
+        )
+    return Broken(offset, "too_large", f"longer than {LONGEST_LINE:,} characters (line {first})", text)
+
+
 def _filled(cells: list[str], width: int) -> bool:
     """Not a blank line. In a table of one column a blank in quotes is a value."""
     return len(cells) > 1 or (len(cells) == 1 and (width == 1 or bool(cells[0].strip())))
@@ -117,16 +137,46 @@ def _filled(cells: list[str], width: int) -> bool:
 
 def _records(source: Iterable[str], dialect: Dialect) -> Iterator[_Cells]:
     csv.field_size_limit(LARGEST_CELL)  # the default refuses cells over 131,072 characters
-    ended = False
+    feed = _Feed(source)
+    reader = csv.reader(feed, **_options(dialect))
+    while True:
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except TooLargeError as error:
+            yield _Cells(feed.line, [str(error)], unclosed=False, too_large=True)
+        else:
+            yield _Cells(feed.line, cells, unclosed=feed.ended)
+        feed.characters = 0
 
-    def feed() -> Iterator[str]:
-        nonlocal ended
-        yield from source
-        ended = True  # the reader asks for a line after the last one within a record only when a quotation is open
 
-    reader = csv.reader(feed(), **_options(dialect))
-    for cells in reader:
-        yield _Cells(reader.line_num, cells, ended)
+class TooLargeError(Exception):
+    """A record, or what seems to be one, does not fit into memory."""
+
+
+class _Feed:
+    """Lines for the parser, which goes on with a new record when one of them is refused."""
+
+    def __init__(self, source: Iterable[str]) -> None:
+        self._source = iter(source)
+        self.line = 0
+        self.characters = 0
+        self.ended = False  # the parser asks for a line after the last one within a record only in an open quotation
+
+    def __iter__(self) -> _Feed:
+        return self
+
+    def __next__(self) -> str:
+        line = next(self._source, None)
+        if line is None:
+            self.ended = True
+            raise StopIteration
+        self.line += 1
+        self.characters += len(line)
+        if isinstance(line, TooLong) or self.characters > LONGEST_LINE:
+            raise TooLargeError(line[:EXCERPT])
+        return line
 
 
 def _options(dialect: Dialect) -> dict[str, Any]:
@@ -143,9 +193,15 @@ def _lines(path: Path, encoding: str) -> Iterator[str]:
         yield "\n" if number == 0 and _ANNOUNCEMENT.fullmatch(line) else line
 
 
+def _whole_lines(path: Path, encoding: str) -> Iterator[str]:
+    """Of a damaged file the lines before the damage, which is told when the records are read."""
+    with contextlib.suppress(DamagedError):
+        yield from _lines(path, encoding)
+
+
 def _sample(path: Path, encoding: str) -> list[str]:
     sample, characters = [], 0
-    for line in _lines(path, encoding):
+    for line in _whole_lines(path, encoding):
         sample.append(line)
         characters += len(line)
         if characters >= SAMPLE_CHARACTERS:
@@ -156,7 +212,9 @@ def _sample(path: Path, encoding: str) -> list[str]:
 def _fit(sample: list[str], dialect: Dialect) -> float:
     """Share of the first records that have as many cells as most of them, at least two; 0 if the first has only one."""
     records = itertools.islice(_records(sample, dialect), SAMPLE_RECORDS)
-    widths = [len(found.cells) for found in records if not found.unclosed and _filled(found.cells, 2)]
+    widths = [
+        len(found.cells) for found in records if not (found.unclosed or found.too_large) and _filled(found.cells, 2)
+    ]
     if not widths or widths[0] < 2:
         return 0.0
     width, count = Counter(widths).most_common(1)[0]
@@ -171,7 +229,7 @@ def _tabs_are_quoted(path: Path, encoding: str) -> bool:
     """
     widths: set[int] = set()
     lone_marks = False
-    for line in _lines(path, encoding):
+    for line in _whole_lines(path, encoding):
         cells = line.rstrip("\r\n").split("\t")
         if _filled(cells, 2):
             widths.add(len(cells))

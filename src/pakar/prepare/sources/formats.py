@@ -9,9 +9,12 @@ from typing import Literal
 
 from pakar.errors import DataError
 from pakar.prepare.sources.characters import marked
+from pakar.prepare.sources.chat import is_chat
 from pakar.prepare.sources.opening import detect_encoding, head
 
-Format = Literal["csv", "tsv", "json", "jsonl", "parquet", "excel", "folder", "text"]
+Format = Literal[
+    "csv", "tsv", "json", "jsonl", "parquet", "excel", "folder", "document", "text", "chat", "conll", "hub"
+]
 
 ENDINGS: dict[str, Format] = {
     "csv": "csv",
@@ -20,13 +23,16 @@ ENDINGS: dict[str, Format] = {
     "jsonl": "jsonl", "ndjson": "jsonl",
     "parquet": "parquet", "pq": "parquet",
     "xlsx": "excel", "xlsm": "excel", "xlsb": "excel", "xls": "excel", "ods": "excel",
-    "txt": "text", "text": "text", "md": "text", "markdown": "text", "rst": "text", "html": "text", "htm": "text",
+    "txt": "text", "text": "text", "md": "text", "markdown": "text", "rst": "text",
+    "conll": "conll", "conllu": "conll",
+    "html": "document", "htm": "document", "xhtml": "document", "docx": "document", "pdf": "document",
 }  # fmt: skip
+DOCUMENTS = ("text", "document")
+"""Formats whose files are documents when they lie in a folder."""
 COMPRESSED_ENDINGS = {".gz", ".zst", ".zstd", ".bz2", ".xz"}
 LOOK_BYTES = 1 << 18
 
 _REFUSED = (
-    (b"%PDF", "a PDF document", "save its text as .txt or .md."),
     (b"{\\rtf", "a rich-text document", "save it as .txt."),
     (b"\x89PNG", "a picture", "a picture holds no text to train on."),
     (b"\xff\xd8\xff", "a picture", "a picture holds no text to train on."),
@@ -57,6 +63,8 @@ def recognise(path: Path) -> Format:
     if marked(start) is None and b"\0" in start[:8192] and named is None:
         raise _unknown(path)
     text = _decoded(path, start)
+    if named in {None, "text"} and is_chat(text.splitlines()[:-1] or [text]):
+        return "chat"
     if text.lstrip()[:1] in {"{", "["} and named in {None, "json", "jsonl", "text"}:
         return _json_kind(text, named)
     return named or _delimited_kind(text)
@@ -65,9 +73,13 @@ def recognise(path: Path) -> Format:
 def _binary(path: Path, start: bytes, named: Format | None) -> Format | None:
     if start.startswith(b"PAR1"):
         return "parquet"
+    if start.startswith(b"%PDF"):
+        return "document"
     if start.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):
         if named == "excel" or b"xl/" in start or b"opendocument.spreadsheet" in start:
             return "excel"
+        if named == "document" and start.startswith(b"PK"):
+            return "document"
         raise DataError(
             f"{path} is an archive or an office document, not a table",
             next_step="unpack it, or save it as CSV or .txt.",
@@ -84,7 +96,7 @@ def _binary(path: Path, start: bytes, named: Format | None) -> Format | None:
 
 
 def _unknown(path: Path) -> DataError:
-    known = "csv, tsv, json, jsonl, parquet, xlsx, txt, md, html"
+    known = "csv, tsv, json, jsonl, parquet, xlsx, txt, md, html, docx, pdf"
     return DataError(f"{path} is binary and of no kind that is read ({known})", next_step="save it as one of these.")
 
 

@@ -1,38 +1,107 @@
 """JSON and JSON Lines → rows. JSON Lines is streamed and loses only the bad lines; JSON is read whole.
 
 Layouts of a JSON file: a list of records; one record; records one after the other; an object around a list
-(`{"data": […]}`); an object of records by key (the key becomes the column `key`, or `record_key` if the records have a
+(`{"data": […]}`); an object of records or texts by key (the key becomes the column `key`, or `record_key` if the records have a
 `key` of their own); columns (`{"question": […], …}`). Where it is open which list is meant, the file is refused.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pakar.errors import DataError
-from pakar.prepare.sources.opening import lines, whole_text
+from pakar.prepare.sources.characters import UTF8
+from pakar.prepare.sources.names import is_known_name
+from pakar.prepare.sources.opening import LONGEST_LINE, TooLong, lines, whole_text
 from pakar.prepare.sources.rows import Broken, Row
 
 KEY = "key"
+TEXT = "text"
+FEWEST_TEXTS = 3
+WORDS_OF_TEXT = 3.0
+LOOK_BYTES = 1 << 20
 SPEAKER_KEYS = {"role", "from"}
 
 _BLANK = re.compile(r"[ \t\r\n]*")
-_DECODER = json.JSONDecoder()
+
+
+class RepeatedKeyError(Exception):
+    """A key stands twice in an object: one of the two values would be lost."""
+
+
+class _Repeated(NamedTuple):
+    """A record in which a key stands twice."""
+
+    detail: str
+    value: Any
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) == len(pairs):
+        return made
+    twice = next(key for number, (key, _) in enumerate(pairs) if any(key == other for other, _ in pairs[:number]))
+    raise RepeatedKeyError(f"the key {twice!r} stands twice in one object")
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_unique)
+_LENIENT = json.JSONDecoder()
+
+
+class Piece(NamedTuple):
+    """A run of lines of a JSON Lines file."""
+
+    first: int
+    """Number of the first line, from 1."""
+    lines: int
+    """How many."""
+    start: int
+    """Byte at which the first line begins."""
 
 
 def read_json_lines(path: Path, encoding: str) -> Iterator[Row | Broken]:
     """One record a line; the offset is the line number. Blank lines are no records."""
-    for number, line in enumerate(lines(path, encoding, newline="\n"), 1):
+    return _records(lines(path, encoding, newline="\n"), 1)
+
+
+def read_piece(path: Path, piece: Piece) -> Iterator[Row | Broken]:
+    """The same for some lines of a file in UTF-8 that is not compressed."""
+    return _records(itertools.islice(lines(path, UTF8, newline="\n", start=piece.start), piece.lines), piece.first)
+
+
+def pieces(path: Path, *, most_lines: int, most_bytes: int) -> list[Piece]:
+    """Runs of whole lines of about so many lines or bytes; a run is larger by up to a megabyte, or one long line."""
+    found: list[Piece] = []
+    first, count, start, place = 1, 0, 0, 0
+    with path.open("rb") as file:
+        while chunk := file.read(LOOK_BYTES):
+            after = chunk.rfind(b"\n") + 1
+            count += chunk.count(b"\n")
+            if after and (count >= most_lines or place + after - start >= most_bytes):
+                found.append(Piece(first, count, start))
+                first, count, start = first + count, 0, place + after
+            place += len(chunk)
+    return found if place == start else [*found, Piece(first, count + 1, start)]
+
+
+def _records(found: Iterable[str], first: int) -> Iterator[Row | Broken]:
+    for number, line in enumerate(found, first):
+        if isinstance(line, TooLong):
+            yield Broken(number, "too_large", f"line {number} is longer than {LONGEST_LINE:,} characters", line)
+            continue
         if line.isspace():
             continue
         try:
-            value = json.loads(line)
+            value = _DECODER.decode(line)
         except json.JSONDecodeError as error:
             yield Broken(number, "unreadable_json", f"line {number}, column {error.colno}: {error.msg}", line)
+        except RepeatedKeyError as error:
+            yield Broken(number, "repeated_key", f"line {number}: {error}", line)
         except (ValueError, RecursionError) as error:
             yield Broken(number, "unreadable_json", f"line {number}: {error}", line)
         else:
@@ -52,6 +121,8 @@ def read_json(path: Path, encoding: str) -> Iterator[Row | Broken]:
 def _row(number: int, value: Any) -> Row | Broken:
     if isinstance(value, dict):
         return Row(number, value)
+    if isinstance(value, _Repeated):
+        return Broken(number, "repeated_key", value.detail, json.dumps(value.value, ensure_ascii=False))
     kind = {list: "a list", str: "a text", type(None): "null"}.get(type(value), "a number")
     return Broken(
         number,
@@ -70,6 +141,8 @@ def _values(path: Path, text: str) -> Iterator[Any]:
         else:
             value, place = _decode(path, text, place, done)
             alone = done == 0 and _skip(text, place) == len(text)
+            if alone and isinstance(value, _Repeated) and len(_unwrapped(path, value.value)) > 1:
+                raise DataError(f"{path}: {value.detail}", next_step="write every key of an object only once.")
             records = _unwrapped(path, value) if alone else [value]
             yield from records
             done += len(records)
@@ -99,6 +172,9 @@ def _skip(text: str, place: int) -> int:
 def _decode(path: Path, text: str, place: int, done: int) -> tuple[Any, int]:
     try:
         return _DECODER.raw_decode(text, place)
+    except RepeatedKeyError as error:
+        value, end = _LENIENT.raw_decode(text, place)
+        return _Repeated(str(error), value), end
     except json.JSONDecodeError as error:
         raise _cut(path, text, error.pos, done, error.msg) from None
     except (ValueError, RecursionError) as error:
@@ -123,11 +199,18 @@ def _unwrapped(path: Path, value: Any) -> list[Any]:
     records = _list_of_records(path, value)
     if records is not None:
         return records
+    if len(value) == 1 and isinstance(inner := next(iter(value.values())), dict):
+        return _unwrapped(path, inner)
+    return _named(path, value)
+
+
+def _named(path: Path, value: dict[str, Any]) -> list[Any]:
+    """The records of an object without a list of them: by key, by column, or the object itself."""
     inner = list(value.values())
-    if len(inner) == 1 and isinstance(inner[0], dict):
-        return _unwrapped(path, inner[0])
     if len(inner) > 1 and all(isinstance(one, dict) for one in inner):
         return _by_position(value) if _is_by_position(inner) else _by_key(value)
+    if _is_texts_by_name(value):
+        return [{KEY: name, TEXT: text} for name, text in value.items()]
     if len(inner) > 1 and all(isinstance(one, list) and not _is_conversation(one) for one in inner):
         return _by_column(path, value)
     return [value]
@@ -154,6 +237,14 @@ def _holds_objects(value: Any) -> bool:
 def _is_conversation(value: list[Any]) -> bool:
     """The messages of one conversation, which make one record together."""
     return _holds_objects(value) and all(isinstance(one, dict) and SPEAKER_KEYS & one.keys() for one in value)
+
+
+def _is_texts_by_name(value: dict[str, Any]) -> bool:
+    """`{"greeting": "Good morning to …", "refund": "Please send …", …}`: no key is a usual name of a column."""
+    if len(value) < FEWEST_TEXTS or not all(isinstance(one, str) for one in value.values()):
+        return False
+    words = sum(len(one.split()) for one in value.values())
+    return words >= WORDS_OF_TEXT * len(value) and not any(map(is_known_name, value))
 
 
 def _is_by_position(columns: list[dict[str, Any]]) -> bool:

@@ -22,7 +22,19 @@ ALPACA_QUESTION = ("instruction", "prompt", "task")
 ALPACA_CONTEXT = ("input", *CONTEXT)
 FALLBACK = ("questiontitle", "title", "subject", "heading")
 SYSTEM = ("system", "systemprompt", "systemmessage")
+LABEL = (
+    "label", "labelgold", "goldlabel", "category", "class", "topic", "intent", "sentiment", "emotion", "genre",
+    "subject", "domain",
+)  # fmt: skip
+TOKEN_IDS = ("inputid", "tokenid", "token")
 TEXT = ("text", "content", "fulltext", "document", "body", "article", "abstract", "passage", "paragraph", "raw")
+CONVERSATION = (
+    "conversationid", "conversation", "chatid", "threadid", "thread", "dialogueid", "dialogid", "sessionid", "session",
+    "ticketid", "ticket", "callid", "convid",
+)  # fmt: skip
+SPEAKER = ("speaker", "role", "sender", "author", "from", "participant", "sendertype", "speakertype", "authortype")
+UTTERANCE = ("text", "message", "utterance", "content", "body", "messagetext", "value")
+TIME = ("timestamp", "time", "createdat", "sentat", "datetime", "date", "created", "turn", "turnid", "messageindex")
 MESSAGES = ("messages", "conversations", "conversation", "dialog", "dialogue", "chat", "turns", "chosen", "prompt")
 
 _BEFORE = ("the", "user", "original", "customer", "patient", "full", "clean", "cleaned")

@@ -7,13 +7,14 @@ a shorter file: how many records are missing cannot be known.
 from __future__ import annotations
 
 import bz2
+import contextlib
 import difflib
 import io
 import lzma
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, Any, BinaryIO, cast
+from typing import IO, Any, cast
 
 import zstandard
 
@@ -21,7 +22,12 @@ from pakar.errors import DataError
 from pakar.prepare.sources.characters import UTF8, guess, holds_stray_bytes, marked, mend
 
 CHUNK_BYTES = 1 << 17
+PACKED_BYTES = 1 << 14
+"""Compressed bytes that are unpacked at a time; they may hold a thousand times as many."""
 SAMPLE_BYTES = 1 << 20
+LONGEST_LINE = 1 << 25
+"""Characters."""
+KEPT_OF_TOO_LONG = 4096
 
 _DECOMPRESSORS: tuple[tuple[bytes, Callable[[], Any]], ...] = (
     (b"\x1f\x8b", lambda: zlib.decompressobj(wbits=31)),
@@ -29,6 +35,10 @@ _DECOMPRESSORS: tuple[tuple[bytes, Callable[[], Any]], ...] = (
     (b"BZh", bz2.BZ2Decompressor),
     (b"\xfd7zXZ\x00", lzma.LZMADecompressor),
 )
+
+
+class DamagedError(DataError):
+    """A compressed file ends too early or is broken; what stands before that place was read."""
 
 
 def existing(path: Path) -> Path:
@@ -53,7 +63,7 @@ def existing(path: Path) -> Path:
     )
 
 
-def open_bytes(path: Path) -> BinaryIO:
+def open_bytes(path: Path) -> io.BufferedReader:
     """The file's bytes, decompressed."""
     try:
         file = path.open("rb")
@@ -89,10 +99,23 @@ def head(path: Path, size: int = SAMPLE_BYTES) -> bytes:
         DataError: if there are none.
     """
     with open_bytes(path) as file:
-        start = file.read(size)
+        start = _first_bytes(file, size)
     if not start:
         raise DataError(f"{path} is empty (0 bytes)", next_step="check how the file was written or copied.")
     return start
+
+
+def _first_bytes(file: io.BufferedReader, size: int) -> bytes:
+    """Of a damaged file what stands before the damage; if that is nothing, the error."""
+    pieces: list[bytes] = []
+    try:
+        while size > 0 and (piece := file.read1(size)):
+            pieces.append(piece)
+            size -= len(piece)
+    except DamagedError:
+        if not pieces:
+            raise
+    return b"".join(pieces)
 
 
 def detect_encoding(path: Path) -> str:
@@ -101,11 +124,12 @@ def detect_encoding(path: Path) -> str:
     Looks at the first megabyte that holds anything beyond ASCII, wherever in the file that is.
     """
     with open_bytes(path) as file:
-        sample = file.read(SAMPLE_BYTES)
+        sample = _first_bytes(file, SAMPLE_BYTES)
         if found := marked(sample):
             return found
-        while sample.isascii() and (more := file.read(SAMPLE_BYTES)):
-            sample = more
+        with contextlib.suppress(DamagedError):  # told when the records are read, with the place
+            while sample.isascii() and (more := file.read1(SAMPLE_BYTES)):
+                sample = more
     return guess(sample)
 
 
@@ -125,17 +149,34 @@ def known_encoding(name: str) -> str:
     return UTF8 if plain in {"utf8", "utf-8", "utf-8-sig", "u8"} else plain
 
 
-def lines(path: Path, encoding: str, newline: str = "") -> Iterator[str]:
-    """The file's lines with their ends.
+class TooLong(str):
+    """The beginning of a line that is longer than `LONGEST_LINE`; the rest of it was passed over."""
+
+    __slots__ = ()
+
+
+def lines(path: Path, encoding: str, newline: str = "", *, start: int = 0) -> Iterator[str]:
+    """The file's lines with their ends; of a line that is too long only the beginning, as a `TooLong`.
 
     Args:
         path: The file.
         encoding: As from `detect_encoding`. Of UTF-8, stray bytes are read as cp1252; of others they become U+FFFD.
         newline: What ends a line. Empty: CR, LF and CRLF all do, and are left as they are.
+        start: Byte to begin at; only for files that are not compressed.
     """
-    with _open_text(path, encoding, newline) as file:
-        for line in file:
+    with _open_text(path, encoding, newline, start) as file:
+        while line := file.readline(LONGEST_LINE):
+            if len(line) == LONGEST_LINE and line[-1] not in "\r\n":
+                line = _beginning(line, file)
             yield line if line.isascii() else mend(line)
+
+
+def _beginning(line: str, file: IO[str]) -> str:
+    """`line`, or a `TooLong` if the line goes on after it; the rest of the line is read and forgotten."""
+    rest = more = file.readline(LONGEST_LINE)
+    while more and more[-1] not in "\r\n":
+        more = file.readline(LONGEST_LINE)
+    return TooLong(mend(line[:KEPT_OF_TOO_LONG])) if rest else line
 
 
 def whole_text(path: Path, encoding: str) -> str:
@@ -152,9 +193,13 @@ def lines_with_stray_bytes(path: Path, encoding: str) -> int:
         return sum(holds_stray_bytes(line) for line in file)
 
 
-def _open_text(path: Path, encoding: str, newline: str) -> IO[str]:
-    codec, errors = ("utf-8-sig", "surrogateescape") if encoding == UTF8 else (encoding, "replace")
-    return io.TextIOWrapper(open_bytes(path), encoding=codec, errors=errors, newline=newline)
+def _open_text(path: Path, encoding: str, newline: str, start: int = 0) -> IO[str]:
+    marked_utf8 = UTF8 if start else "utf-8-sig"  # within a file the mark is a character
+    codec, errors = (marked_utf8, "surrogateescape") if encoding == UTF8 else (encoding, "replace")
+    file = open_bytes(path)
+    if start:
+        file.seek(start)
+    return io.TextIOWrapper(file, encoding=codec, errors=errors, newline=newline)
 
 
 class _Decompressed(io.RawIOBase):
@@ -185,11 +230,11 @@ class _Decompressed(io.RawIOBase):
         super().close()
 
     def _next(self) -> bytes:
-        chunk = self._file.read(CHUNK_BYTES)
+        chunk = self._file.read(PACKED_BYTES)
         if not chunk:
             self._finished = True
             if not self._stream.eof:
-                raise DataError(
+                raise DamagedError(
                     f"{self._path} is cut off: its compressed stream has no end",
                     next_step="copy or download the file again.",
                 )
@@ -204,5 +249,7 @@ class _Decompressed(io.RawIOBase):
                 if not chunk:
                     break
         except (zlib.error, zstandard.ZstdError, OSError, lzma.LZMAError) as error:
-            raise DataError(f"{self._path} is damaged: {error}", next_step="copy or download the file again.") from None
+            raise DamagedError(
+                f"{self._path} is damaged: {error}", next_step="copy or download the file again."
+            ) from None
         return b"".join(pieces)

@@ -5,10 +5,9 @@ a model's context:
 
 * nearly all lines are long (200 characters and more): one record per line, as in dumps with one document a line;
 * else one record per passage: paragraphs (parted by blank lines) are gathered up to 2,000 characters, and a paragraph
-  is never cut. So a file of up to 2,000 characters is one record;
-* HTML is one record: its tags reach over lines.
+  is cut only if it is longer than a million. So a file of up to 2,000 characters is one record.
 
-In a folder every file is one record.
+Files in a folder are read as documents instead.
 """
 
 from __future__ import annotations
@@ -16,10 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from pakar.errors import DataError
-from pakar.prepare.sources.characters import marked
-from pakar.prepare.sources.formats import ENDINGS, ending
-from pakar.prepare.sources.opening import detect_encoding, head, lines, whole_text
+from pakar.prepare.sources.opening import LONGEST_LINE, TooLong, lines
 from pakar.prepare.sources.rows import Broken, Row
 
 COLUMN = "text"
@@ -27,16 +23,17 @@ LONG_LINE = 200
 MOSTLY = 0.9
 PASSAGE_CHARACTERS = 2_000
 SAMPLE_LINES = 1_000
-HTML = {"html", "htm"}
+LONGEST_PARAGRAPH = 1_000_000
+"""Characters; a log without blank lines is cut there between lines."""
 
 
-def read_text(path: Path, encoding: str) -> Iterator[Row]:
+def read_text(path: Path, encoding: str) -> Iterator[Row | Broken]:
     """The records of a single file; the offset is the number of a record's first line."""
-    if ending(path) in HTML:
-        yield Row(1, {COLUMN: whole_text(path, encoding)})
-    elif _has_document_lines(path, encoding):
+    if _has_document_lines(path, encoding):
         for number, line in enumerate(lines(path, encoding, "\n"), 1):
-            if not line.isspace():
+            if isinstance(line, TooLong):
+                yield _too_large(number, line)
+            elif not line.isspace():
                 yield Row(number, {COLUMN: line.rstrip("\r\n")})
     else:
         yield from _passages(path, encoding)
@@ -52,9 +49,16 @@ def _has_document_lines(path: Path, encoding: str) -> bool:
     return len(lengths) > 1 and sum(length >= LONG_LINE for length in lengths) >= MOSTLY * len(lengths)
 
 
-def _passages(path: Path, encoding: str) -> Iterator[Row]:
+def _too_large(number: int, line: str) -> Broken:
+    return Broken(number, "too_large", f"line {number} is longer than {LONGEST_LINE:,} characters", line)
+
+
+def _passages(path: Path, encoding: str) -> Iterator[Row | Broken]:
     passage, start = "", 1
     for number, paragraph in _paragraphs(path, encoding):
+        if isinstance(paragraph, TooLong):
+            yield _too_large(number, paragraph)
+            continue
         if passage and len(passage) + len(paragraph) > PASSAGE_CHARACTERS:
             yield Row(start, {COLUMN: passage})
             passage = ""
@@ -68,63 +72,16 @@ def _passages(path: Path, encoding: str) -> Iterator[Row]:
 def _paragraphs(path: Path, encoding: str) -> Iterator[tuple[int, str]]:
     """Number of the first line, and the paragraph without its last line end."""
     gathered: list[str] = []
+    characters = 0
     for number, line in enumerate(lines(path, encoding, "\n"), 1):
-        if not line.isspace():
-            gathered.append(line)
-        elif gathered:
+        stands_alone = line.isspace() or isinstance(line, TooLong)
+        if gathered and (stands_alone or characters + len(line) > LONGEST_PARAGRAPH):
             yield number - len(gathered), "".join(gathered).rstrip("\r\n")
-            gathered = []
+            gathered, characters = [], 0
+        if isinstance(line, TooLong):
+            yield number, line
+        elif not stands_alone:
+            gathered.append(line)
+            characters += len(line)
     if gathered:
         yield number + 1 - len(gathered), "".join(gathered).rstrip("\r\n")
-
-
-def files_of(folder: Path) -> list[Path]:
-    """All files below `folder` in the order of their names; hidden ones are not looked at.
-
-    Raises:
-        DataError: no file there, or none with text: then the error names the data files that are there.
-    """
-    found = sorted(
-        p
-        for p in folder.rglob("*")
-        if p.is_file() and not any(part.startswith(".") for part in p.relative_to(folder).parts)
-    )
-    if not found:
-        raise DataError(
-            f"the folder {folder} holds no files",
-            next_step="name a folder with .txt, .md or .html files, or a data file.",
-        )
-    if not any(map(_is_text, found)):
-        tables = [p for p in found if ENDINGS.get(ending(p))]
-        names = ", ".join(str(p.relative_to(folder)) for p in (tables or found)[:5])
-        example = f"for example {tables[0]}" if tables else "or convert them to .txt"
-        more = " and more" if len(found) > 5 else ""
-        raise DataError(
-            f"the folder {folder} holds no .txt, .md or .html files; it holds {names}{more}",
-            next_step=f"a folder is read as texts; name a data file itself, {example}.",
-        )
-    return found
-
-
-def read_folder(folder: Path) -> Iterator[Row | Broken]:
-    """One record per file, with the path inside the folder as its source."""
-    for path in files_of(folder):
-        yield _file_record(path, path.relative_to(folder).as_posix())
-
-
-def _file_record(path: Path, name: str) -> Row | Broken:
-    if not _is_text(path):
-        return Broken(1, "unsupported_file", "in a folder only .txt, .md and .html files are read", "", source=name)
-    try:
-        if path.stat().st_size == 0:
-            return Row(1, {COLUMN: ""}, name)
-        start = head(path, 8192)
-        if b"\0" in start and marked(start) is None:
-            return Broken(1, "binary_file", "the file holds zero bytes; it is no text", "", source=name)
-        return Row(1, {COLUMN: whole_text(path, detect_encoding(path))}, name)
-    except (DataError, OSError) as error:
-        return Broken(1, "unreadable_file", getattr(error, "what", str(error)), "", source=name)
-
-
-def _is_text(path: Path) -> bool:
-    return ENDINGS.get(ending(path)) == "text"

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from pakar.errors import DataError
-from pakar.prepare.sources import names
+from pakar.prepare.sources import names, squad
 from pakar.prepare.sources.rows import Row
+from pakar.prepare.sources.threads import sortable
 from pakar.prepare.sources.turns import ROLES
-from pakar.prepare.sources.values import NotTextError, answer_of, as_json, opened, text_of
-from pakar.recipe import IntentsShape, MessagesShape, PairsShape, Shape, TextShape
+from pakar.prepare.sources.values import NotTextError, answer_of, as_json, label_of, opened, text_of
+from pakar.recipe import IntentsShape, MessagesShape, PairsShape, Shape, SquadShape, TextShape, TurnsShape
 from pakar.text import shorten
 
 SPEAKER_AND_TEXT = (
@@ -25,14 +27,19 @@ SPEAKER_AND_TEXT = (
 )
 LOOK_ROWS = 200
 MOST_COLUMNS = 100
+MANY_COLUMNS = 8
 WORDS_OF_TEXT = 3.0
 """A column with fewer words on average is no running text but a label, a name, a number."""
+FEWEST_TOKENS = 8
+"""Numbers in a list on average; shorter lists are scores, spans, ids of labels."""
+MOST_KINDS = 100
+LONGEST_KIND = 60
 
 
 def recognise(columns: Sequence[str], rows: Sequence[Row]) -> Shape | None:
     """The shape of `rows`, or None when it cannot be told without guessing."""
     rows = rows[:LOOK_ROWS]
-    spoken = _intents(rows) or _messages(columns, rows)
+    spoken = _intents(rows) or _squad(rows) or _messages(columns, rows) or _turns(columns, rows)
     if spoken or _is_one_large_object(columns, rows):
         return spoken
     return _pairs(columns, rows) or _text(columns, rows)
@@ -45,13 +52,19 @@ def unrecognised(path: Path, columns: Sequence[str], rows: Sequence[Row]) -> Dat
             f"{path} holds one object with {len(columns):,} keys, not a list of records",
             next_step='write a list of objects such as [{"question": "…", "answer": "…"}, …], or JSON Lines.',
         )
+    if tokens := next((name for name in columns if _holds_token_ids(name, rows)), None):
+        return _tokenised(path, tokens)
+    if _are_records_as_columns(columns, rows):
+        return DataError(
+            f"{path} holds {len(columns):,} lists of {len(rows):,}, which look like records and not like columns: "
+            f"{', '.join(shorten(name, 40) for name in columns[:5])} …",
+            next_step='write them as a list of objects such as [{"question": "…", "answer": "…"}, …], or as JSON Lines.',
+        )
     shown = "\n".join(f"    {shorten(name, 40)}: {_samples(name, rows)}" for name in columns[:12])
     more = f"\n    … and {len(columns) - 12:,} more" if len(columns) > 12 else ""
-    hint = " The file is already tokenised; bring the texts instead." if "input_ids" in columns else ""
     return DataError(
-        f"{path}: it is not clear which columns hold questions and answers.{hint} Columns and values:\n{shown}{more}",
-        next_step=f"say it with the right names: `pakar init FILE --shape '…'`, or `shape: …` below the source's path in the recipe, where … is "
-        f"{_suggestion(columns, rows)}.",
+        f"{path}: it is not clear which columns hold questions and answers. Columns and values:\n{shown}{more}",
+        next_step=_advice(path, columns, rows),
     )
 
 
@@ -60,16 +73,88 @@ def _is_one_large_object(columns: Sequence[str], rows: Sequence[Row]) -> bool:
     return len(rows) == 1 and len(columns) > MOST_COLUMNS
 
 
-def _suggestion(columns: Sequence[str], rows: Sequence[Row]) -> str:
+def _are_records_as_columns(columns: Sequence[str], rows: Sequence[Row]) -> bool:
+    """Such as `{"greeting": ["Hi", "Hello!"], "refund": […], …}`: many more names than rows, none of them usual."""
+    return len(columns) >= MANY_COLUMNS and len(columns) > 2 * len(rows) and not any(map(names.is_known_name, columns))
+
+
+def _tokenised(path: Path, column: str) -> DataError:
+    return DataError(
+        f"{path}: {column} holds token ids, numbers that mean something only to the tokenizer that made them, "
+        "and no column holds text",
+        next_step="bring the texts from which they were made, or turn each list back into text with that tokenizer "
+        '(`tokenizer.decode(ids, skip_special_tokens=True)`) and write it as JSON Lines: {"text": "…"}.',
+    )
+
+
+def _holds_token_ids(column: str, rows: Sequence[Row]) -> bool:
+    """It is called so and holds numbers, or most filled cells are lists of numbers, many in all."""
+    if names.plain(column) in names.TOKEN_IDS and not _is_wordy(_texts(column, rows)):
+        return True
+    cells = [row.values[column] for row in rows if row.values.get(column)]
+    lists = [cell for cell in cells if _is_numbers(cell)]
+    return len(lists) > len(cells) / 2 and sum(map(len, lists)) >= FEWEST_TOKENS * len(lists)
+
+
+def _is_numbers(value: Any) -> bool:
+    return isinstance(value, list | tuple) and bool(value) and all(isinstance(one, int | float) for one in value)
+
+
+def _advice(path: Path, columns: Sequence[str], rows: Sequence[Row]) -> str:
+    """The commands that would settle it, ready to be typed."""
     by_words = {name: _mean_words(_texts(name, rows)) for name in columns}
-    longest = sorted(columns, key=lambda name: -by_words[name])[:2]
-    text, *other = longest
-    question = names.find(columns, names.QUESTION[:8]) or (other[0] if other and by_words[other[0]] else None)
-    as_text = f"`{{kind: text, column: {json.dumps(text, ensure_ascii=False)}}}` for running text"
-    if question is None or question == text:
-        return as_text
-    pair = f"question: {json.dumps(question, ensure_ascii=False)}, answer: {json.dumps(text, ensure_ascii=False)}"
-    return f"`{{kind: pairs, {pair}}}` for questions with answers, or {as_text}"
+    prose = sorted((name for name in columns if by_words[name] >= WORDS_OF_TEXT), key=lambda name: -by_words[name])
+    varied = [name for name in prose if _is_varied(_texts(name, rows))] or prose
+    if not varied:
+        return 'no column holds sentences; bring a list of objects such as [{"question": "…", "answer": "…"}, …].'
+    as_text = f"{_command(path, {'kind': 'text', 'column': varied[0]})} for running text"
+    question = _asking(columns, rows) or (varied[1] if len(varied) > 1 else varied[0])
+    answer = next((name for name in [*varied, *_answers(columns, rows)] if name != question), None)
+    if answer is None:
+        return f"type {as_text}; for training with answers, add a column with them."
+    pairs = _command(path, {"kind": "pairs", "question": question, "answer": answer})
+    return f"type {pairs} if these columns hold questions and answers, or {as_text}."
+
+
+def _command(path: Path, shape: dict[str, str]) -> str:
+    """As a shell takes it; the shape in YAML, where a quoted name may hold anything."""
+    written = ", ".join(f"{key}: {_scalar(value)}" for key, value in shape.items())
+    return f"`pakar init {shlex.quote(str(path))} --shape {shlex.quote(f'{{{written}}}')}`"
+
+
+def _scalar(value: str) -> str:
+    return value if value.replace("_", "").isalnum() and value[0].isalpha() else json.dumps(value, ensure_ascii=False)
+
+
+def _asking(columns: Sequence[str], rows: Sequence[Row]) -> str | None:
+    """The column with questions: by its name if it holds more than numbers."""
+    wordy = [name for name in columns if _is_wordy(_texts(name, rows))]
+    return names.find(wordy, (*names.QUESTION[:8], "turn"))
+
+
+def _answers(columns: Sequence[str], rows: Sequence[Row]) -> list[str]:
+    """Columns called `answer1` and the like, whatever they hold."""
+    return [
+        name
+        for name in columns
+        if names.find([name.rstrip("0123456789_")], names.ANSWER) and _is_wordy(_texts(name, rows))
+    ]
+
+
+def label(columns: Sequence[str], rows: Sequence[Row], taken: Sequence[str]) -> str | None:
+    """A column that surely sorts the rows into kinds: usual name, few different short values, each for several rows."""
+    cells = {name: [text for row in rows if (text := label_of(row.values.get(name)))] for name in columns}
+    fitting = [name for name in columns if name not in taken and _are_kinds(cells[name], len(rows))]
+    return names.find(fitting, names.LABEL)
+
+
+def _are_kinds(cells: Sequence[str], rows: int) -> bool:
+    kinds = set(cells)
+    return (
+        2 <= len(kinds) <= min(MOST_KINDS, rows / 4)
+        and len(cells) >= 0.9 * rows
+        and all(len(kind) <= LONGEST_KIND for kind in kinds)
+    )
 
 
 def _samples(name: str, rows: Sequence[Row]) -> str:
@@ -80,6 +165,10 @@ def _samples(name: str, rows: Sequence[Row]) -> str:
 def _intents(rows: Sequence[Row]) -> Shape | None:
     fitting = sum("patterns" in row.values and "responses" in row.values for row in rows)
     return IntentsShape() if fitting > len(rows) / 2 else None
+
+
+def _squad(rows: Sequence[Row]) -> Shape | None:
+    return SquadShape() if sum(squad.fits(row.values) for row in rows) > len(rows) / 2 else None
 
 
 def _messages(columns: Sequence[str], rows: Sequence[Row]) -> Shape | None:
@@ -95,6 +184,24 @@ def _messages(columns: Sequence[str], rows: Sequence[Row]) -> Shape | None:
             ):
                 return MessagesShape(column=column, role=role, content=content)
     return None
+
+
+def _turns(columns: Sequence[str], rows: Sequence[Row]) -> Shape | None:
+    """One message a row: usual names for all three columns, ids that repeat, and both sides by their usual names."""
+    conversation = names.find(columns, names.CONVERSATION)
+    speaker = names.find(columns, names.SPEAKER, [conversation])
+    text = names.find(columns, names.UTTERANCE, [conversation, speaker])
+    if conversation is None or speaker is None or text is None:
+        return None
+    ids = [str(row.values.get(conversation)) for row in rows]
+    roles = {ROLES.get(str(row.values.get(speaker)).strip().lower()) for row in rows}
+    if len(set(ids)) > 0.7 * len(ids) or not {"user", "assistant"} <= roles:
+        return None
+    time = names.find(columns, names.TIME, [conversation, speaker, text])
+    times = [text_of(row.values.get(time)) for row in rows] if time else []
+    return TurnsShape(
+        conversation=conversation, speaker=speaker, text=text, time=time if sortable(times) is not None else None
+    )
 
 
 def _is_conversation(cell: Any, role: str, content: str) -> bool:
@@ -169,10 +276,13 @@ def _text(columns: Sequence[str], rows: Sequence[Row]) -> Shape | None:
 
 
 def _cells(column: str, rows: Sequence[Row]) -> list[str] | None:
-    """All cells as text; None if most are objects."""
+    """All cells as text; None if most are objects or lists of numbers."""
     found, objects = [], 0
     for row in rows:
         value = row.values.get(column)
+        if _is_numbers(value):
+            objects += 1
+            continue
         try:
             found.append(answer_of(value) if isinstance(value, dict) else text_of(value))
         except NotTextError:

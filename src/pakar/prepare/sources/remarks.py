@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pakar.prepare.sources.names import plain
 from pakar.prepare.sources.opening import lines_with_stray_bytes
-from pakar.prepare.sources.reading import Reading, rows
+from pakar.prepare.sources.reading import PLAIN, Reading, files_of, rows
 from pakar.prepare.sources.rows import Row
 from pakar.prepare.sources.shapes import PREFERRED, columns_of, is_blank, optional_columns_of
 from pakar.prepare.sources.values import NotTextError, text_of
@@ -21,13 +21,15 @@ def remarks(reading: Reading) -> list[str]:
 
 def _file_remarks(reading: Reading) -> list[str]:
     found = []
+    if reading.root is not None:
+        found.append(f"It is read as one table in {sum(1 for _ in files_of(reading)):,} files.")
     if reading.dialect and not reading.dialect.header:
         found.append(
             f"The file has no line with column names; its columns are called {', '.join(reading.columns[:4])}."
         )
     if reading.dialect and reading.format == "csv" and reading.dialect.delimiter != ",":
         found.append(f"Cells are separated by {reading.dialect.delimiter!r}.")
-    stray = lines_with_stray_bytes(reading.path, reading.encoding) if reading.encoding else 0
+    stray = sum(lines_with_stray_bytes(file.path, file.encoding) for file in files_of(reading) if file.encoding)
     if stray:
         found.append(f"Lines that hold bytes which are not UTF-8: {stray:,}; these bytes are read as cp1252.")
     return found
@@ -41,15 +43,18 @@ def _shape_remarks(reading: Reading) -> list[str]:
         found.append(f"Of two answers the preferred one ({shape.answer}) is used.")
     if isinstance(shape, MessagesShape) and PREFERRED in reading.columns and shape.column != PREFERRED:
         found.append(f"Of two answers the preferred one ({PREFERRED}) is used.")
-    unused = [name for name in reading.columns if name not in {*columns_of(shape), *optional_columns_of(shape)}]
-    if unused and reading.format not in {"text", "folder"}:
+    unused = [
+        name for name in reading.columns if name not in {*columns_of(shape), *optional_columns_of(shape), reading.label}
+    ]
+    if unused and reading.format not in PLAIN:
         listed = ", ".join(shorten(name, 40) for name in unused[:MOST_COLUMNS])
         found.append(f"Columns not used: {listed}{' …' if len(unused) > MOST_COLUMNS else ''}.")
     return found
 
 
 def _empty_cells(reading: Reading, column: str) -> int:
-    return sum(isinstance(row, Row) and _is_empty(row.values.get(column)) for row in rows(reading, [column]))
+    found = (row for file in files_of(reading) for row in rows(file, [column]))
+    return sum(isinstance(row, Row) and _is_empty(row.values.get(column)) for row in found)
 
 
 def _is_empty(value: object) -> bool:

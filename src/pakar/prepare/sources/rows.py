@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import polars as pl
 import pyarrow as pa
 
 from pakar.conversation import Conversation
+from pakar.errors import DataError
 from pakar.prepare.frames import EXCERPT, RECORDS, REJECTED, Sieved
 from pakar.prepare.sources.characters import without_surrogates
+from pakar.prepare.sources.opening import DamagedError
 
 OPERATOR = "read"
 """Stands in the `operator` column of rows that a reader rejects."""
@@ -27,6 +29,8 @@ class Row(NamedTuple):
     values: dict[str, Any]
     source: str = ""
     """File inside a folder; empty: the source's own name."""
+    part: int = 0
+    """Number of the passage in a document, from 1; else 0."""
 
 
 class Broken(NamedTuple):
@@ -39,6 +43,10 @@ class Broken(NamedTuple):
     part: int = 0
     source: str = ""
 
+    def shortened(self) -> Broken:
+        """With an excerpt in place of a long text."""
+        return self._replace(text=self.text[:EXCERPT]) if len(self.text) > EXCERPT else self
+
 
 class Record(NamedTuple):
     """One conversation."""
@@ -48,6 +56,21 @@ class Record(NamedTuple):
     part: int = 0
     group: str | None = None
     source: str = ""
+    label: str | None = None
+
+
+Outcome = TypeVar("Outcome", bound=Row | Broken | Record)
+
+
+def telling_where(found: Iterable[Outcome]) -> Iterator[Outcome]:
+    """`found`; an error about a file that is cut off or damaged tells which record was the last good one."""
+    last = 0
+    try:
+        for one in found:
+            yield one
+            last = one.offset
+    except DamagedError as error:
+        raise DataError(f"{error.what}; the last good record has offset {last:,}", next_step=error.next_step) from None
 
 
 def batches(outcomes: Iterable[Record | Broken], source: str) -> Iterator[Sieved]:
@@ -55,18 +78,18 @@ def batches(outcomes: Iterable[Record | Broken], source: str) -> Iterator[Sieved
     kept: list[Record] = []
     rejected: list[Broken] = []
     characters = 0
-    for outcome in outcomes:
+    for outcome in telling_where(outcomes):
         if isinstance(outcome, Record):
             kept.append(outcome)
             characters += sum(len(message.content) for message in outcome.messages)
         else:
-            rejected.append(outcome._replace(text=outcome.text[:EXCERPT]))
-            characters += min(len(outcome.text), EXCERPT)
+            rejected.append(outcome.shortened())
+            characters += len(rejected[-1].text)
         if len(kept) + len(rejected) >= BATCH_ROWS or characters >= BATCH_CHARACTERS:
-            yield Sieved(_kept_table(kept, source), _rejected_table(rejected, source))
+            yield Sieved(_kept_table(kept, source), rejected_table(rejected, source))
             kept, rejected, characters = [], [], 0
     if kept or rejected:
-        yield Sieved(_kept_table(kept, source), _rejected_table(rejected, source))
+        yield Sieved(_kept_table(kept, source), rejected_table(rejected, source))
 
 
 def _kept_table(records: list[Record], source: str) -> pl.DataFrame:
@@ -84,12 +107,14 @@ def _kept_table(records: list[Record], source: str) -> pl.DataFrame:
         "offset": pa.array([record.offset for record in records], pa.uint64()),
         "part": pa.array([record.part for record in records], pa.uint32()),
         "group": _strings([record.group for record in records]),
+        "label": _strings([record.label for record in records]),
         "messages": pa.LargeListArray.from_arrays(pa.array(ends, pa.int64()), pairs),
     }
     return pl.DataFrame(pl.from_arrow(pa.table(columns))).cast(RECORDS)
 
 
-def _rejected_table(broken: list[Broken], source: str) -> pl.DataFrame:
+def rejected_table(broken: list[Broken], source: str) -> pl.DataFrame:
+    """The rows in the form of REJECTED."""
     columns = {
         "source": _strings([one.source or source for one in broken]),
         "offset": pa.array([one.offset for one in broken], pa.uint64()),

@@ -8,11 +8,13 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from pakar.conversation import Message
+from pakar.prepare.sources import squad
 from pakar.prepare.sources.rows import Broken, Record, Row
 from pakar.prepare.sources.turns import BadTurnsError, conversation
 from pakar.prepare.sources.values import NotTextError, answer_of, as_json, text_of
-from pakar.recipe import AutoShape, IntentsShape, MessagesShape, PairsShape, Shape, TextShape
+from pakar.recipe import AutoShape, IntentsShape, MessagesShape, PairsShape, Shape, SquadShape, TextShape, TurnsShape
 
+MOST_OF_DETAIL = 500
 PREFERRED = "chosen"
 """Column with the better of two answers; it ends a conversation whose last message is the user's."""
 
@@ -30,8 +32,12 @@ def records(shape: Shape) -> Reader:
             return functools.partial(_messages, shape)
         case IntentsShape():
             return _intent
+        case SquadShape():
+            return squad.records
         case TextShape():
             return functools.partial(_text, shape)
+        case TurnsShape():
+            raise TypeError("messages of many rows make one record: see `threads`")
         case AutoShape():
             raise TypeError("the shape has to be recognised first")
 
@@ -45,7 +51,9 @@ def columns_of(shape: Shape) -> tuple[str, ...]:
             return (shape.column,)
         case IntentsShape():
             return ("patterns", "responses")
-        case AutoShape():
+        case TurnsShape():
+            return tuple(filter(None, (shape.conversation, shape.speaker, shape.text, shape.time)))
+        case AutoShape() | SquadShape():
             return ()
 
 
@@ -56,6 +64,8 @@ def optional_columns_of(shape: Shape) -> tuple[str, ...]:
             return ("system", PREFERRED)
         case IntentsShape():
             return ("tag",)
+        case SquadShape():
+            return squad.COLUMNS
         case _:
             return ()
 
@@ -68,6 +78,9 @@ def is_blank(text: str) -> bool:
 def _pair(shape: PairsShape, row: Row) -> Iterator[Record | Broken]:
     """Empty questions and answers stay: what is empty is decided after cleaning."""
     values = row.values
+    if values.keys().isdisjoint(columns_of(shape)):
+        yield _missing(row, shape)
+        return
     column = shape.question
     try:
         question = text_of(values.get(column))
@@ -133,12 +146,20 @@ def _listed(value: Any) -> list[Any]:
 
 
 def _text(shape: TextShape, row: Row) -> Iterator[Record | Broken]:
+    if shape.column not in row.values:
+        yield _missing(row, shape)
+        return
     try:
         text = text_of(row.values.get(shape.column))
     except NotTextError as error:
         yield _rejected(row, "not_text", f"column {shape.column}: {error}")
     else:
-        yield Record(row.offset, (Message("text", text),), source=row.source)
+        yield Record(row.offset, (Message("text", text),), row.part, source=row.source)
+
+
+def _missing(row: Row, shape: PairsShape | TextShape) -> Broken:
+    detail = f"the record has none of {', '.join(columns_of(shape))}; it has {', '.join(row.values) or 'nothing'}"
+    return _rejected(row, "missing_columns", detail[:MOST_OF_DETAIL])
 
 
 def _rejected(row: Row, reason: str, detail: str, part: int = 0) -> Broken:

@@ -52,6 +52,14 @@ def answer_of(value: Any) -> str:
     return text_of(value)
 
 
+def label_of(value: Any) -> str | None:
+    """The kind of a row as text; nothing at all is none."""
+    try:
+        return text_of(value) or None
+    except NotTextError:
+        return as_json(value)
+
+
 def opened(value: Any) -> Any:
     """A list or object written as text in a table's cell (as JSON or as Python prints it), or `value` itself."""
     if not isinstance(value, str) or value.strip()[:1] not in {"[", "{"}:

@@ -1,0 +1,61 @@
+"""What the user asks for: the typed recipe. All defaults stand in this package and nowhere else.
+
+A recipe is closed (unknown keys are errors) and frozen. Facts found at run time go to the Run, never here.
+Reading a YAML file into it, and telling all that is wrong at once, is `recipe_file`'s work.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from pakar.recipe.evaluate import Evaluate, Sampling
+from pakar.recipe.model import Model
+from pakar.recipe.operators import Operator
+from pakar.recipe.prepare import (
+    Augment,
+    BackTranslation,
+    Executor,
+    Local,
+    NearDuplicates,
+    NoAugmentation,
+    Paraphrase,
+    Prepare,
+    Rephrase,
+    Sample,
+    Spark,
+    Split,
+)
+from pakar.recipe.section import EXACT, EXPONENT, Section
+from pakar.recipe.sources import (
+    AutoShape,
+    IntentsShape,
+    MessagesShape,
+    PairsShape,
+    Shape,
+    Source,
+    SquadShape,
+    TextShape,
+    TurnsShape,
+)
+from pakar.recipe.train import Full, Lora, Method, Train
+
+__all__ = [
+    "EXPONENT", "Augment", "AutoShape", "BackTranslation", "Evaluate", "Executor", "Full", "IntentsShape", "Local", "Lora", "MessagesShape", "Method",
+    "Model", "NearDuplicates", "NoAugmentation", "Operator", "PairsShape", "Paraphrase", "Prepare", "Recipe", "Rephrase", "Sample", "Sampling",
+    "Section", "Shape", "Source", "Spark", "Split", "SquadShape", "TextShape", "Train", "TurnsShape",
+]  # fmt: skip
+
+
+class Recipe(Section):
+    """One file that says everything: `pakar run` needs nothing else."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+    """Name of the run directory: letters, digits, dot, hyphen and underscore."""
+    seed: Annotated[int, EXACT, Field(ge=0, lt=2**31)] = 1
+    """Fixes every random choice: the split, the order of training, dropout, resampling."""
+    model: Model = Model()
+    prepare: Prepare
+    train: Train = Train()
+    evaluate: Evaluate = Evaluate()

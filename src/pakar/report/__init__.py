@@ -1,0 +1,1 @@
+"""What people look at: the page about the data, and the pieces that it shares with the report of a whole run."""
