@@ -83,7 +83,9 @@ def main() -> None:
         f"# Cleaning and near-duplicates of {given.rows:,} scientific rows",
         f"Generated rows, {given.words:g} times the published lengths. All read Parquet, repair characters with ftfy, hide e-mail "
         "addresses, remove near-duplicates by MinHash over five-word runs, and write; two processes each, nothing downloaded. "
-        "Pakar verifies every pair that MinHash proposes and also splits, counts words and tokens and writes token shards.",
+        "Pakar verifies every pair that MinHash proposes and also splits, counts words and tokens and writes token shards. "
+        "Fewer of its rows are left, because it also rejects rows whose question fills the base model's context (512 tokens "
+        "here), which the others do not look at.",
         machine.table([line(system, each, given.rows, reference) for system, each in done.items()]),
         "\n".join(f"- {system}: {each[2]}" for system, each in done.items()),
         "Machine: " + machine.describe(["polars", "pyarrow", "ftfy"]),
