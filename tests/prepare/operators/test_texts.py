@@ -175,26 +175,3 @@ def test_reference_cleaning_does_its_harm() -> None:
     assert one(clean_as_reference, "birads.results") == "biradsresults"
     assert one(clean_as_reference, "p = 0.021") == "p  0021"
     assert one(clean_as_reference, "an excited café\nhere") == "an ed cafhere"
-
-
-@pytest.mark.slow
-def test_reference_cleaning_equals_that_of_spark() -> None:
-    sql = pytest.importorskip("pyspark.sql", reason="pyspark is not installed")
-    functions = pytest.importorskip("pyspark.sql.functions")
-    texts = [
-        "As In @xcite, p = 0.021\nand @xmath12!",
-        "Excited É İK K",
-        "a\x0bb\tc",
-        "@xcxciteite xmath",
-        "birads.results",
-    ]
-    builder = sql.SparkSession.builder.master("local[1]").config("spark.ui.enabled", "false")
-    spark = builder.getOrCreate()
-    try:
-        column = functions.lower(functions.col("t"))
-        for pattern in ("xcite", "@xcite", "xmath[0-9]+", "\n", r"[^a-zA-Z0-9\s]"):
-            column = functions.regexp_replace(column, pattern, "")
-        rows = spark.createDataFrame([(text,) for text in texts], ["t"]).select(column.alias("t")).collect()
-    finally:
-        spark.stop()
-    assert clean_as_reference(pl.Series(texts)).to_list() == [row["t"] for row in rows]
