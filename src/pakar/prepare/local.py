@@ -102,7 +102,8 @@ class LocalExecutor:
         if self._deaths > MOST_DEATHS:
             raise ResourceError(
                 f"worker processes were killed {self._deaths} times, most likely because memory ran out",
-                next_step="run the same command again with --set prepare.executor.workers=1; finished work is kept.",
+                next_step="run the same command again with --set prepare.executor.workers=1; finished work is kept. "
+                "In a script of your own, begin below `if __name__ == '__main__':`, which new processes need.",
             )
         progress.warn("a worker process was killed; its piece is done again")
         if self._pool is not None:
