@@ -8,6 +8,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+# Two files of tests at a time, one thread each: fixtures are shared within a file.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
 SOURCES := src tests scripts benchmarks
 
 .PHONY: quickstart setup check test test-fast format docs clean
@@ -25,10 +27,10 @@ check: $(VENV)/.installed-dev
 	$(BIN)/python scripts/recipe_reference.py --check
 
 test: $(VENV)/.installed-dev
-	$(BIN)/pytest
+	$(PYTEST)
 
 test-fast: $(VENV)/.installed-dev
-	$(BIN)/pytest -m "not slow"
+	$(PYTEST) -m "not slow"
 
 format: $(VENV)/.installed-dev
 	$(BIN)/ruff check --fix --exit-zero $(SOURCES)

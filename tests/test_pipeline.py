@@ -81,7 +81,7 @@ def test_the_order_of_the_rows_changes_nothing_in_the_weights(finished: Path, tm
     assert results(folder)["weights"] == results(finished)["weights"]
 
 
-def test_unfinished_work_from_other_inputs_is_thrown_away_with_words(tmp_path: Path, tiny_base: Path) -> None:
+def test_an_unfinished_training_is_not_thrown_away_unless_asked_to(tmp_path: Path, tiny_base: Path) -> None:
     folder = make_folder(tmp_path / "changed", tiny_base)
     process = start("run", "recipe.yaml", "--set", "train.epochs=400", cwd=folder)
     checkpoints = folder / "runs" / "tiny" / "train" / "checkpoints"
@@ -90,8 +90,14 @@ def test_unfinished_work_from_other_inputs_is_thrown_away_with_words(tmp_path: P
         time.sleep(0.05)
     process.kill()
     process.communicate()
-    done = pakar("train", "recipe.yaml", cwd=folder)
-    assert "train: unfinished work is thrown away, because train section changed" in done.stderr
+    refused = pakar("train", "recipe.yaml", cwd=folder)
+    assert refused.returncode == 2
+    assert "cannot be gone on with, because this changed since it began: train.epochs (400 → 3)" in refused.stderr
+    assert "Traceback" not in refused.stderr
+    done = pakar("run", "recipe.yaml", "--restart", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert "train: the unfinished training is thrown away, as --restart asks" in done.stderr
+    assert files.read_json(folder / "runs" / "tiny" / "run.json")["command"] == ["pakar", "run", "recipe.yaml"]
 
 
 def test_a_second_run_skips_all_and_a_changed_value_reruns_only_what_it_must(tmp_path: Path, tiny_base: Path) -> None:
@@ -151,21 +157,33 @@ def _newest(folder: Path) -> int:
     return found
 
 
-def test_ctrl_c_ends_with_130_and_words_and_the_next_run_goes_on(tmp_path: Path, tiny_base: Path) -> None:
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_asked_to_end_it_saves_the_running_step_and_the_next_run_goes_on_from_it(
+    tmp_path: Path, tiny_base: Path, number: int, code: int
+) -> None:
     folder = make_folder(tmp_path / "interrupted", tiny_base)
-    process = start("run", "recipe.yaml", "--set", "train.epochs=400", cwd=folder)
-    checkpoints = folder / "runs" / "tiny" / "train" / "checkpoints"
+    rarely = [
+        "--set",
+        "train.epochs=4000",
+        "--set",
+        "train.checkpoint_every=5000",
+        "--set",
+        "train.validation.every=20000",
+    ]
+    process = start("run", "recipe.yaml", *rarely, cwd=folder)
+    metrics = folder / "runs" / "tiny" / "train" / "metrics.jsonl"
     deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and not list(checkpoints.glob("step-0000000[2-9]")):
+    while time.monotonic() < deadline and not (metrics.exists() and metrics.stat().st_size):
         time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     _, told = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert "interrupted; the same command goes on" in told
+    assert process.returncode == code, told
     assert "Traceback" not in told
-    again = start("train", "recipe.yaml", "--set", "train.epochs=400", "--set", "train.checkpoint_every=50", cwd=folder)
+    steps = files.read_json_lines(metrics)[-1]["step"]
+    assert f"interrupted; the same command goes on where this one stopped: step {steps} of 20000 is saved" in told
+    again = start("train", "recipe.yaml", *rarely, cwd=folder)
     assert again.stderr is not None
-    assert any("train: goes on from step" in line for line in again.stderr)
+    assert any(f"train: goes on from step {steps} of 20000" in line for line in again.stderr)
     again.kill()
     again.communicate()
 

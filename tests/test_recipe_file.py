@@ -54,8 +54,8 @@ def test_all_problems_are_told_at_once_each_with_its_line(tmp_path: Path) -> Non
         (MINIMAL + "evaluate: {target_words: [50, 20]}\n", "runs backwards"),
         (MINIMAL + "train: 3\n", "line 4: train = 3: expected a section with keys such as method, epochs, batch_size"),
         (MINIMAL + "train: {method: lora}\n", "line 4: train.method = 'lora': expected a section with keys such as `kind: lora`"),
-        (MINIMAL + "train: {method: {rank: 3}}\n", "line 4: train.method: `kind` is missing; expected one of full, lora"),
-        (MINIMAL + "train: {method: {kind: }}\n", "line 4: train.method has kind null: expected 'full', 'lora'"),
+        (MINIMAL + "train: {method: {rank: 3}}\n", "line 4: train.method: `kind` is missing; expected one of full, lora, qlora"),
+        (MINIMAL + "train: {method: {kind: }}\n", "line 4: train.method has kind null: expected 'full', 'lora', 'qlora'"),
         (MINIMAL + "train: {method: {kind: lora, targets: 3}}\n", "targets = 3: expected 'all-linear' or a list"),
         (MINIMAL + "model: {revision: 123}\n", "line 4: model.revision = 123: expected text; put it in quotes"),
         (MINIMAL + "? [a]\n: b\n", "line 4: recipe: a key must be a single word"),
@@ -115,7 +115,10 @@ def test_changing_a_kind_drops_the_neighbours_it_does_not_know(tmp_path: Path) -
         ("name=!foo bar", "--set: name: the tag !foo is not supported"),
         ("name=" + "[" * 3000, "not a YAML value"),
         ("train.epochs=true", "--set: train.epochs = true: expected a whole number"),
-        ("train.method.kind=loar", "--set: train.method has kind 'loar': expected 'full', 'lora'; did you mean lora?"),
+        (
+            "train.method.kind=loar",
+            "--set: train.method has kind 'loar': expected 'full', 'lora', 'qlora'; did you mean lora?",
+        ),
         ("prepare.sources.0.shape.kind=pairs", "--set: prepare.sources.0.shape.question: is missing"),
         ("prepare.split.test=0.95", "--set: prepare.split: validation + test = 1.05"),
     ],
@@ -176,7 +179,7 @@ def test_dates_are_text(tmp_path: Path) -> None:
         ("train.learning_rate='1'", "--set: train.learning_rate = '1': expected a number without quotes"),
         ("train.learning_rate=yes", "--set: train.learning_rate = true: expected a number"),
         ("train.learning_rate=1e3", "--set: train.learning_rate = 1000.0: expected less than or equal to 1"),
-        ("train.weight_decay=1e999", "--set: train.weight_decay = inf: expected a finite number"),
+        ("train.optimizer.weight_decay=1e999", "--set: train.optimizer.weight_decay = inf: expected a finite number"),
         ("evaluate.target_words=[true, 3]", "--set: evaluate.target_words.0 = true: expected a whole number"),
         ("evaluate.target_words=[3]", "--set: evaluate.target_words: expected 2 entries"),
         ("evaluate.target_words=[1, 2, 3]", "--set: evaluate.target_words = [1, 2, 3]: expected at most 2 entries"),
@@ -188,7 +191,7 @@ def test_numbers_are_strict(tmp_path: Path, override: str, expected: str) -> Non
 
 
 def test_numbers_may_be_whole_or_have_an_exponent_where_fractions_are_allowed(tmp_path: Path) -> None:
-    assert load(tmp_path, MINIMAL + "train: {learning_rate: 1e-3, weight_decay: 1}\n").train.learning_rate == 1e-3
+    assert load(tmp_path, MINIMAL + "train: {learning_rate: 1e-3, max_gradient_norm: 1}\n").train.learning_rate == 1e-3
     assert load(tmp_path, MINIMAL, "train.learning_rate=2.E-5").train.learning_rate == 2e-5
     split = load(tmp_path, MINIMAL, "prepare.split={test: 20, validation: 1e-1}").prepare.split
     assert (repr(split.test), split.validation) == ("20", 0.1)
@@ -216,7 +219,7 @@ def test_what_is_to_be_mended_is_named(tmp_path: Path, text: str, override: str,
 
 def test_a_kind_in_the_file_is_not_blamed_when_set_is_wrong(tmp_path: Path) -> None:
     text = MINIMAL + "train:\n  method:\n    kind: lora\n"
-    expected = "train.method has kind 'loar': expected 'full', 'lora'; did you mean lora?"
+    expected = "train.method has kind 'loar': expected 'full', 'lora', 'qlora'; did you mean lora?"
     assert problems(tmp_path, text, "train.method.kind=loar") == [f"--set: {expected}"]
     assert problems(tmp_path, text.replace("lora", "loar"), "train.method.rank=3") == [f"line 6: {expected}"]
 

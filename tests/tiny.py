@@ -101,7 +101,7 @@ train:
   batch_size: 4
   learning_rate: 0.01
   checkpoint_every: 2
-  patience: 0
+  validation: {{patience: 0}}
 evaluate: {{answers: 4, resamples: 200, sampling: {{max_tokens: 8}}}}
 {more}
 """

@@ -17,7 +17,7 @@ from pakar.conversation import Conversation, Message
 from pakar.engine import Engine
 from pakar.engine.local import LocalEngine
 from pakar.models import base as base_models
-from pakar.models import tuned
+from pakar.models import origin, tuned
 from pakar.models.prompt import renderer
 from pakar.recipe import Sampling
 from pakar.run import find
@@ -81,7 +81,8 @@ def of_base(name: str) -> list[Speaker]:
     section = recipe.Model(base=str(local.resolve()) if local.exists() and name != "starter" else name)
     base = base_models.find(section)
     context_tokens = min(section.context_tokens, base.context_limit())
-    return [Speaker(base.name, LocalEngine(base.load(), renderer(base.tokenizer()), context_tokens), PLAIN)]
+    prompts = renderer(base.tokenizer(), str(origin.read(base.directory).get("system_prompt", "")))
+    return [Speaker(base.name, LocalEngine(base.load(), prompts, context_tokens), PLAIN)]
 
 
 def talk(speakers: list[Speaker], seed: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import traceback
 from pathlib import Path
@@ -43,6 +44,7 @@ Overrides = Annotated[
 RunsDir = Annotated[Path, typer.Option("--runs-dir", help="Where run directories are.", envvar="PAKAR_RUNS_DIR")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout instead of text.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no notes.")]
+Restart = Annotated[bool, typer.Option("--restart", help="Throw an unfinished training away and begin it again.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show what the libraries below have to say, too.")]
 
 
@@ -50,11 +52,13 @@ def main() -> None:
     """Entry point: runs a command and turns what went wrong into words and an exit code."""
     arguments = sys.argv[1:]
     try:
-        code = app(args=arguments, standalone_mode=False)
+        code = _carry_out(arguments)
     except typer.TyperException as error:  # the command line itself is wrong
         code = _usage(error)
     except UserError as error:
         code = _fail(str(error), error.exit_code, arguments)
+    except SystemExit as ended:  # another process of the same training tells why
+        code = ended.code
     except BaseException as error:
         resources = out_of_resources(error)
         if resources is not None:
@@ -66,6 +70,20 @@ def main() -> None:
         goes_on = "" if arguments[:1] == ["chat"] else "; the same command goes on where this one stopped"
         _fail(f"interrupted{goes_on}", INTERRUPTED, arguments)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _carry_out(arguments: list[str]) -> Any:
+    """Do what was typed; where torchrun started several of this process, only the first does, and trains with the others."""
+    if os.environ.get("WORLD_SIZE", "1") == "1" or arguments[:1] not in (["train"], ["run"]):
+        return app(args=arguments, standalone_mode=False)
+    from pakar import progress
+
+    if not {"-v", "--verbose"} & set(arguments):
+        progress.silence_libraries()
+    from pakar.train.launch import start
+    from pakar.train.stage import fit
+
+    return start.among_several(lambda: app(args=arguments, standalone_mode=False), fit)
 
 
 @app.command()
@@ -126,19 +144,28 @@ def plan(
         ),
     ] = 0,
     rows: Annotated[int, typer.Option("--rows", min=1, help="Rows of each source that are looked at.")] = 2_000,
+    device: Annotated[
+        str,
+        typer.Option(
+            "--device", help="Plan the training for a device you need not have: T4, L4, A10G, H100, …, or 16GiB."
+        ),
+    ] = "",
     overrides: Overrides = [],  # noqa: B006
+    runs_dir: RunsDir = DEFAULT_RUNS_DIR,
     as_json: AsJson = False,
-    verbose: Verbose = False,
 ) -> None:
-    """Look at the first rows and say what would become of the data: rows, lengths, mask, time, disk. Writes nothing."""
-    loaded = _load(recipe, overrides, quiet=False, verbose=verbose)
-    from pakar.prepare import plan as planning
+    """Say what would become of the data, and what training takes: memory, time, disk, and whether it fits. Writes nothing."""
+    loaded = _load(recipe, overrides, quiet=False, verbose=False)
+    from pakar import planning
     from pakar.report.console import console
 
-    found = planning.look(loaded, rows=rows, show=show)
+    found = planning.look(loaded, planning.Question(rows=rows, show=show, device=device, runs_dir=runs_dir))
     if as_json:
-        return _print_json(planning.as_json(found))
-    return planning.show(found, console())
+        _print_json(planning.as_json(found))
+    else:
+        planning.show(found, console())
+    if found.exit_code:
+        raise typer.Exit(found.exit_code)
 
 
 @app.command()
@@ -146,6 +173,7 @@ def run(
     recipe: RecipePath = DEFAULT_RECIPE,
     overrides: Overrides = [],  # noqa: B006
     runs_dir: RunsDir = DEFAULT_RUNS_DIR,
+    restart: Restart = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -154,7 +182,7 @@ def run(
     loaded = _load(recipe, overrides, quiet=quiet, verbose=verbose)
     from pakar.pipeline import run_all
 
-    _show(run_all(loaded, runs_dir, _command(recipe, overrides, runs_dir)), as_json=as_json)
+    _show(run_all(loaded, runs_dir, _command(recipe, overrides, runs_dir), restart=restart), as_json=as_json)
 
 
 @app.command()
@@ -187,6 +215,7 @@ def train(
     recipe: RecipePath = DEFAULT_RECIPE,
     overrides: Overrides = [],  # noqa: B006
     runs_dir: RunsDir = DEFAULT_RUNS_DIR,
+    restart: Restart = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -196,7 +225,7 @@ def train(
     from pakar import files
     from pakar.train.stage import train as train_stage
 
-    train_stage(this)
+    train_stage(this, restart=restart)
     facts = files.read_json(this.training_file)
     if as_json:
         return _print_json(facts)
@@ -252,6 +281,27 @@ def runs(runs_dir: RunsDir = DEFAULT_RUNS_DIR, as_json: AsJson = False) -> None:
 
 
 @app.command()
+def compare(
+    first: Annotated[str, typer.Argument(metavar="RUN", help="Name or directory of a run.")],
+    second: Annotated[str, typer.Argument(metavar="RUN", help="Another one.")],
+    runs_dir: RunsDir = DEFAULT_RUNS_DIR,
+    as_json: AsJson = False,
+) -> None:
+    """Tell what two runs were made from differently: recipe, data, code, versions, machine."""
+    from pakar.compare import compare as compared
+    from pakar.run import find
+
+    found = compared(find(first, runs_dir), find(second, runs_dir))
+    if as_json:
+        _print_json({"differences": [one._asdict() for one in found]})
+        return
+    if not found:
+        typer.echo("Both runs were made from the same, by the same, and came out the same.")
+    for one in found:
+        typer.echo(f"{one.name}: {one.first} → {one.second}")
+
+
+@app.command()
 def chat(
     name: Annotated[str | None, typer.Argument(metavar="RUN", help="Name or directory of a run.")] = None,
     system: Annotated[str, typer.Option("--system", help="Who answers: base, tuned, or both side by side.")] = "tuned",
@@ -266,11 +316,57 @@ def chat(
         raise UsageMistakeError(f"--system {system}: expected base, tuned or both")
     if (name is None) == (base is None):
         raise UsageMistakeError("name either a RUN or --base MODEL", next_step="`pakar runs` lists your runs.")
-    _silence_libraries()
+    from pakar import progress
+
+    progress.silence_libraries()
     from pakar import chat as terminal
 
     speakers = terminal.of_base(base) if base is not None else terminal.of_run(str(name), runs_dir, system)
     terminal.talk(speakers, seed)
+
+
+@app.command()
+def export(  # noqa: PLR0913, PLR0917 - every option of a command is an argument here
+    name: Annotated[str, typer.Argument(metavar="RUN", help="Name or directory of a run.")],
+    to: Annotated[
+        Path | None, typer.Option("--to", metavar="DIR", help="Directory to write; by default in the run directory.")
+    ] = None,
+    format_name: Annotated[
+        str,
+        typer.Option("--format", metavar="FORMAT", help="adapter (PEFT), merged (safetensors) or gguf (llama.cpp)."),
+    ] = "merged",
+    dtype: Annotated[
+        str,
+        typer.Option("--dtype", help="auto (as the base model), float32, bfloat16, float16; of gguf also q8_0."),
+    ] = "auto",
+    repository: Annotated[
+        str | None, typer.Option("--push", metavar="OWNER/NAME", help="Then upload it to this hub repository.")
+    ] = None,
+    public: Annotated[bool, typer.Option("--public", help="Make a new repository public; else it is private.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="With --push: only say what would be uploaded. Touches no network.")
+    ] = False,
+    runs_dir: RunsDir = DEFAULT_RUNS_DIR,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Write the tuned model for use without Pakar, after proving that it is the one that was trained."""
+    if repository is None and (dry_run or public):
+        raise UsageMistakeError("--dry-run and --public go with --push OWNER/NAME only")
+    _calm(quiet=quiet, verbose=verbose)
+    from pakar import export as exporting
+    from pakar.export import hub, request, terminal
+    from pakar.run import find
+
+    wanted = request.checked(format_name, dtype, to)
+    if repository is not None:
+        hub.check_name(repository)
+    done = exporting.export(find(name, runs_dir), wanted)
+    address = exporting.push(done.directory, repository, private=not public) if repository and not dry_run else None
+    if as_json:
+        return _print_json(done.as_json() | {"push": repository, "pushed": address})
+    return typer.echo(terminal.described(done, repository, address))
 
 
 @app.callback(invoke_without_command=True)
@@ -287,13 +383,19 @@ class UsageMistakeError(UserError):
 
 
 def _load(recipe: Path, overrides: list[str], *, quiet: bool, verbose: bool) -> Recipe:
-    from pakar import progress, recipe_file
+    from pakar import recipe_file
+
+    _calm(quiet=quiet, verbose=verbose)
+    return recipe_file.load(recipe, overrides)
+
+
+def _calm(*, quiet: bool, verbose: bool) -> None:
+    from pakar import progress
 
     if quiet:
         progress.quiet()
     if not verbose:
-        _silence_libraries()
-    return recipe_file.load(recipe, overrides)
+        progress.silence_libraries()
 
 
 def _begin(recipe: Path, overrides: list[str], runs_dir: Path, *, quiet: bool, verbose: bool) -> Run:
@@ -308,19 +410,6 @@ def _command(recipe: Path, overrides: list[str], runs_dir: Path) -> list[str]:
     """The command that repeats the whole run."""
     elsewhere = [] if runs_dir == DEFAULT_RUNS_DIR else ["--runs-dir", str(runs_dir)]
     return ["pakar", "run", str(recipe), *(word for override in overrides for word in ("--set", override)), *elsewhere]
-
-
-def _silence_libraries() -> None:
-    """Advice of libraries to programmers is not for users; `-v` lets it through."""
-    import logging
-    import os
-    import warnings
-
-    warnings.simplefilter("ignore")
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    for name in ("transformers", "peft", "accelerate", "torch", "pyspark", "py4j"):
-        logging.getLogger(name).setLevel(logging.ERROR)
 
 
 def _show(this: Run, *, as_json: bool) -> None:

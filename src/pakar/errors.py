@@ -32,6 +32,12 @@ class RecipeError(UserError):
     exit_code = 2
 
 
+class QualityError(UserError):
+    """What was made is not good enough to be handed on."""
+
+    exit_code = 3
+
+
 class DataError(UserError):
     """The data cannot be used, or too much of it was rejected."""
 
@@ -45,27 +51,47 @@ class ResourceError(UserError):
 
 
 def out_of_resources(error: BaseException) -> ResourceError | None:
-    """`error` in plain words if a full disk or exhausted memory is behind it, else None.
-
-    Libraries wrap the system's ENOSPC and ENOMEM in exceptions of their own, so the chain and the texts are searched.
-    """
-    for cause in _chain(error):
-        number, text = getattr(cause, "errno", None), str(cause)
-        if number in (errno.ENOSPC, errno.EDQUOT) or "No space left on device" in text or "os error 28" in text:
-            return ResourceError(
-                f"the disk is full: {text}",
-                next_step="free some space (see `df -h .`) and run the same command again; finished work is kept.",
-            )
-        if (
-            isinstance(cause, MemoryError)
-            or "DefaultCPUAllocator: not enough memory" in text
-            or "out of memory" in text
-        ):
-            return ResourceError(
-                f"the machine ran out of memory: {text or 'no details given'}",
-                next_step="lower train.micro_batch_tokens or evaluate.batch_size, or use a smaller base model.",
-            )
+    """`error` in plain words if a full disk or exhausted memory is behind it, else None."""
+    text = str(error)
+    if is_disk_full(error):
+        return ResourceError(
+            f"the disk is full: {text}",
+            next_step="free some space (see `df -h .`) and run the same command again; finished work is kept.",
+        )
+    if is_memory_short(error):
+        return ResourceError(
+            f"the machine ran out of memory: {text or 'no details given'}",
+            next_step="lower train.compute.micro_batch_tokens or evaluate.batch_size, or use a smaller base model.",
+        )
     return None
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Whether a full disk or a used-up quota is behind `error`.
+
+    Libraries wrap the system's ENOSPC in exceptions of their own, so the chain and the texts are searched.
+    """
+    return any(
+        getattr(cause, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
+        or "No space left on device" in str(cause)
+        or "os error 28" in str(cause)
+        for cause in _chain(error)
+    )
+
+
+def is_memory_short(error: BaseException) -> bool:
+    """Whether exhausted memory, of the machine or of a GPU, is behind `error`."""
+    return any(
+        isinstance(cause, MemoryError) or any(words in str(cause) for words in _OUT_OF_MEMORY)
+        for cause in _chain(error)
+    )
+
+
+_OUT_OF_MEMORY = (
+    "DefaultCPUAllocator: not enough memory",
+    "DefaultCPUAllocator: can't allocate memory",
+    "out of memory",
+)
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import polars as pl
 
-from pakar.conversation import Example, Message
+from pakar import text
+from pakar.conversation import Example, conversation
 
-MESSAGES = pl.List(pl.Struct({"role": pl.String, "content": pl.String}))
-"""Column type of a conversation."""
+MESSAGES = pl.List(pl.Struct({"role": pl.String, "content": pl.String, "learn": pl.Boolean}))
+"""Column type of a conversation. `learn` is false of an answer that is only read; null and true are the same."""
 
 
 def schema(columns: Mapping[str, pl.DataType | type[pl.DataType]]) -> pl.Schema:
@@ -41,8 +42,13 @@ def frame(directory: Path) -> pl.DataFrame:
 def read(directory: Path) -> Iterator[Example]:
     """All examples of a split, in a fixed order."""
     for row in frame(directory).iter_rows(named=True):
-        messages = tuple(Message(message["role"], message["content"]) for message in row["messages"])
-        yield Example(id=row["id"], group=row["group"], messages=messages)
+        yield Example(id=row["id"], group=row["group"], messages=conversation(row["messages"]))
+
+
+def choose(examples: Iterable[Example], count: int, seed: int) -> list[Example]:
+    """The `count` examples with a question that come first in seeded order; a repeated id is asked once."""
+    asked = {example.id: example for example in examples if not example.is_text}
+    return sorted(asked.values(), key=lambda example: text.seeded(seed, example.id))[:count]
 
 
 def groups(directory: Path) -> pl.Series:

@@ -13,13 +13,14 @@ from pakar.run import Run, begin
 from pakar.train.stage import train
 
 
-def run_all(recipe: Recipe, runs_dir: Path, command: Sequence[str] = ()) -> Run:
+def run_all(recipe: Recipe, runs_dir: Path, command: Sequence[str] = (), *, restart: bool = False) -> Run:
     """Turn data into a tuned, measured model. Stages whose inputs are unchanged are skipped.
 
     Args:
         recipe: What to do.
         runs_dir: Where run directories are; the run's has the recipe's name.
         command: What was typed, shown in the report as the way to repeat the run.
+        restart: Throw an unfinished training away instead of going on with it.
 
     Raises:
         UserError: something the user can mend; what is finished stays finished.
@@ -29,7 +30,7 @@ def run_all(recipe: Recipe, runs_dir: Path, command: Sequence[str] = ()) -> Run:
     # 2. Raw files → clean examples in three splits, a ledger of every row, token shards.
     prepare(run)
     # 3. Token shards → the tuned model, from the checkpoint with the lowest validation loss.
-    train(run)
+    train(run, restart=restart)
     # 4. Base and tuned model answer the test questions → scores, intervals.
     evaluate(run)
     # 5. Everything above → report.html, report.json, MODEL_CARD.md.

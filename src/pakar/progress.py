@@ -5,7 +5,10 @@ On a terminal a bar moves; elsewhere one line appears every ten seconds, so that
 
 from __future__ import annotations
 
+import logging
+import os
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -14,11 +17,21 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 console = Console(stderr=True, highlight=False)
 SECONDS_BETWEEN_LINES = 10.0
+LIBRARIES = ("transformers", "peft", "accelerate", "bitsandbytes", "torch", "pyspark", "py4j")
 
 
 def quiet() -> None:
     """Say nothing from now on (`-q`); errors are still printed by the command line."""
     console.quiet = True
+
+
+def silence_libraries() -> None:
+    """Advice of libraries to programmers is not for users; `-v` lets it through. Processes that this one starts inherit it."""
+    warnings.simplefilter("ignore")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    for name in LIBRARIES:
+        logging.getLogger(name).setLevel(logging.ERROR)
 
 
 def note(text: str) -> None:

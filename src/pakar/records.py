@@ -15,11 +15,12 @@ from pakar import files, progress
 StageName = Literal["prepare", "train", "evaluate"]
 STAGES: tuple[StageName, ...] = ("prepare", "train", "evaluate")
 
+_CHANGING = ("checkpoints/", "mlflow/", "tensorboard/")
 _SHARED_CODE = ("conversation.py", "examples.py", "models", "recipe", "shards.py", "text.py")
 _STAGE_CODE: dict[StageName, tuple[str, ...]] = {
     "prepare": ("prepare", *_SHARED_CODE),
     "train": ("train", *_SHARED_CODE),
-    "evaluate": ("evaluate", "engine", *_SHARED_CODE),
+    "evaluate": ("evaluate", "engine", "metrics", *_SHARED_CODE),
 }
 
 
@@ -39,10 +40,10 @@ def read_record(path: Path) -> dict[str, Any] | None:
 
 
 def fingerprints(directory: Path) -> dict[str, str]:
-    """SHA-256 of every file that a stage leaves for others; checkpoints may be deleted to save room."""
+    """SHA-256 of every file that a stage leaves for others; checkpoints may be deleted, and trackers' programs write on."""
     found = (path for path in sorted(directory.rglob("*")) if path.is_file() and path.name != "started.json")
     named = ((path.relative_to(directory).as_posix(), path) for path in found)
-    return {name: files.sha256(path) for name, path in named if not name.startswith("checkpoints/")}
+    return {name: files.sha256(path) for name, path in named if not name.startswith(_CHANGING)}
 
 
 def harmed(directory: Path, recorded: Mapping[str, str]) -> list[str]:
@@ -59,21 +60,31 @@ def harmed(directory: Path, recorded: Mapping[str, str]) -> list[str]:
     return [f"{directory.name}/{name}" for name, sha256 in recorded.items() if not is_whole(name, sha256)][:3]
 
 
-def open_stage(directory: Path, inputs: Mapping[str, str]) -> bool:
-    """Make the stage's directory ready; True if it holds unfinished work from the same inputs."""
+def open_stage(directory: Path, inputs: Mapping[str, str], *, keep: bool = False) -> bool:
+    """Make the stage's directory ready; True if it holds unfinished work from the same inputs.
+
+    With `keep`, unfinished work stays whatever it was made from: the stage itself knows what it can be gone on with from.
+    """
     started = directory / "started.json"
-    before = files.read_json_if_whole(started) if not (directory / "stage.json").exists() else None
-    if before == inputs:
+    finished = (directory / "stage.json").exists()
+    before = files.read_json_if_whole(started) if not finished else None
+    if before == inputs or (keep and not finished and directory.exists()):
         return True
     if before is not None:
         progress.note(
             f"{directory.name}: unfinished work is thrown away, because {', '.join(differences(before, inputs))} changed"
         )
-    # The record goes first: a half-removed stage must never look finished.
-    files.remove(directory / "stage.json")
-    files.remove(directory)
+    files.remove(directory)  # at once, with the record: a half-removed stage must never look finished, or unfinished
     files.write_json(started, dict(inputs))
     return False
+
+
+def discard_unfinished(directory: Path) -> bool:
+    """Throw away what an unfinished stage left; True if there was something."""
+    unfinished = directory.exists() and not (directory / "stage.json").exists()
+    if unfinished:
+        files.remove(directory)
+    return unfinished
 
 
 def code_fingerprint(stage: StageName) -> str:

@@ -81,9 +81,24 @@ class Run:
         return self.directory / "train" / "metrics.jsonl"
 
     @property
+    def training_answers_file(self) -> Path:
+        """Answers to validation questions at every measurement, one JSON object per answer."""
+        return self.directory / "train" / "answers.jsonl"
+
+    @property
     def training_file(self) -> Path:
         """Facts about the finished training: parameters, best step, why it ended."""
         return self.directory / "train" / "training.json"
+
+    @property
+    def training_failure_file(self) -> Path:
+        """While several processes train: why the first one that failed did."""
+        return self.directory / "train" / "failure.json"
+
+    @property
+    def training_origin_file(self) -> Path:
+        """While a training runs: what it is made from, which goes into every checkpoint."""
+        return self.directory / "train" / "origin.json"
 
     @property
     def checkpoints_dir(self) -> Path:
@@ -128,6 +143,10 @@ class Run:
         """What the tuned model is, for whom, and its limits."""
         return self.directory / "MODEL_CARD.md"
 
+    def export_dir(self, kind: str) -> Path:
+        """The tuned model as it is handed on, in one format."""
+        return self.directory / "export" / kind
+
     @property
     def provenance(self) -> dict[str, Any]:
         """The content of run.json."""
@@ -154,12 +173,15 @@ class Run:
         return str(self.record(stage)["outputs"][name])
 
     @contextmanager
-    def stage(self, stage: StageName, inputs: Mapping[str, str]) -> Iterator[StageWork | None]:
+    def stage(
+        self, stage: StageName, inputs: Mapping[str, str], *, keep_unfinished: bool = False
+    ) -> Iterator[StageWork | None]:
         """Run a stage: yields None if it is finished and unchanged, else a StageWork to fill in.
 
         Args:
             stage: Which one.
             inputs: Fingerprints of everything that decides the outcome; code is added here.
+            keep_unfinished: Unfinished work from other inputs is not thrown away; the stage decides what becomes of it.
         """
         inputs = {**inputs, "code": records.code_fingerprint(stage)}
         directory = self.stage_dir(stage)
@@ -171,7 +193,7 @@ class Run:
                 yield None
                 return
             progress.note(f"{stage}: runs again, because {', '.join(changed)} changed")
-        resumed = records.open_stage(directory, inputs)
+        resumed = records.open_stage(directory, inputs, keep=keep_unfinished)
         work = StageWork(resumed=resumed)
         started = time.monotonic()
         yield work

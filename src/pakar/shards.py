@@ -67,3 +67,18 @@ class TokenShards:
         """Tokens in each sequence."""
         lengths = pa.compute.list_value_length(self._table["input_ids"])
         return np.asarray(lengths.to_numpy(), dtype=np.int64)
+
+    def supervised(self) -> npt.NDArray[np.int64]:
+        """Tokens in each sequence that carry loss; never the first, which nothing comes before."""
+        return np.concatenate(
+            [_supervised(chunk) for chunk in self._table["loss_mask"].chunks] or [np.zeros(0, np.int64)]
+        )
+
+
+def _supervised(masks: pa.LargeListArray) -> npt.NDArray[np.int64]:
+    offsets = masks.offsets.to_numpy()
+    values = masks.values.to_numpy()[offsets[0] : offsets[-1]]
+    before = np.concatenate([[0], np.cumsum(values, dtype=np.int64)])
+    starts, ends = offsets[:-1] - offsets[0], offsets[1:] - offsets[0]
+    first = np.append(values, 0)[starts] * (ends > starts)
+    return np.asarray(before[ends] - before[starts] - first, dtype=np.int64)

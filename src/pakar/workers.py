@@ -17,11 +17,15 @@ def begin(parent: int) -> None:
     """Prepare a worker process: one thread, no reaction to Ctrl-C (its parent ends it), no life after its parent."""
     os.environ.update(SINGLE_THREADED)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    end_with(parent)
 
 
-def _end_with(parent: int) -> None:
-    """A parent that was killed cannot say goodbye."""
+def end_with(parent: int) -> None:
+    """Let this process end when its parent does: one that was killed cannot say goodbye."""
+    threading.Thread(target=_watch, args=(parent,), daemon=True).start()
+
+
+def _watch(parent: int) -> None:
     while os.getppid() == parent:
-        time.sleep(1)
+        time.sleep(0.2)
     os._exit(1)

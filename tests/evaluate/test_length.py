@@ -4,7 +4,7 @@ import pytest
 
 from pakar.engine import StopReason
 from pakar.evaluate.answers import Answer
-from pakar.evaluate.metrics import ANSWER_COLUMNS
+from pakar.metrics import ANSWER_COLUMNS
 from pakar.recipe import Evaluate
 
 

@@ -8,7 +8,7 @@ import sacrebleu
 from rouge_score import rouge_scorer
 
 from pakar import text
-from pakar.evaluate.metrics import overlap
+from pakar.metrics import overlap
 
 SAME = [
     "Cristóbal está en su habitación",

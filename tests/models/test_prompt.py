@@ -4,6 +4,8 @@ import time
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
@@ -33,6 +35,40 @@ def prompts() -> Renderer:
 
 def test_every_answer_and_its_end_mark_are_supervised_and_nothing_else(prompts: Renderer) -> None:
     assert supervised(prompts, TWO_TURNS) == "Go to bed.<|end|>Atme ruhig.<|end|>"
+
+
+def only_read(conversation: Conversation, *places: int) -> Conversation:
+    return tuple(m._replace(learn=place not in places) for place, m in enumerate(conversation))
+
+
+def test_an_answer_that_is_only_read_is_not_supervised_nor_is_its_end(prompts: Renderer) -> None:
+    whole = prompts.example(TWO_TURNS)
+    first = prompts.example(only_read(TWO_TURNS, 1))
+    assert first.ids == whole.ids
+    assert supervised(prompts, only_read(TWO_TURNS, 1)) == "Atme ruhig.<|end|>"
+    # What comes after the last answer that is learnt teaches nothing, so it is not kept.
+    assert supervised(prompts, only_read(TWO_TURNS, 3)) == "Go to bed.<|end|>"
+    assert len(prompts.example(only_read(TWO_TURNS, 3)).ids) < len(whole.ids)
+    assert prompts.example(only_read(TWO_TURNS, 1, 3)) == ([], [])
+
+
+def test_questions_are_never_learnt_whatever_their_weight(prompts: Renderer) -> None:
+    assert prompts.example(only_read(TWO_TURNS, 0, 2)) == prompts.example(TWO_TURNS)
+
+
+@given(st.lists(st.booleans(), min_size=1, max_size=4), st.booleans())
+def test_the_mask_of_each_answer_is_its_own(learns: list[bool], plain: bool) -> None:
+    prompts = renderer(tiny.tokenizer(PLAIN_TEMPLATE if plain else tiny.TEMPLATE))
+    talk: Conversation = tuple(
+        one
+        for n, learn in enumerate(learns)
+        for one in (Message("user", f"Why {n}?"), Message("assistant", f"So {n}.", learn))
+    )
+    all_learnt = prompts.example(tuple(m._replace(learn=True) for m in talk))
+    ids, mask = prompts.example(talk)
+    assert ids == all_learnt.ids[: len(ids)]
+    said = prompts.tokenizer.decode([i for i, m in zip(ids, mask, strict=True) if m])
+    assert str(said).replace(" So", "So") == "".join(f"So {n}.<|end|>" for n, learn in enumerate(learns) if learn)
 
 
 def test_a_prompt_in_use_is_the_very_beginning_of_the_training_sequence(prompts: Renderer) -> None:

@@ -17,7 +17,7 @@ import pyspark
 import pytest
 
 from pakar.errors import UserError
-from pakar.prepare.spark.needs import check_java
+from pakar.spark.needs import check_java
 
 SECONDS_TO_START = 180
 

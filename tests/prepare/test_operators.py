@@ -87,8 +87,8 @@ def test_operators_run_in_order_and_tell_in_which_rows_they_changed_something() 
     done = kernel.run(kernel.begin(rows), steps, kernel.Seconds(float))
     assert dict(kernel.changes(done.kept, [step.name for step in steps])) == {"html": 1, "white-space": 2}
     assert done.kept["messages"].to_list()[0] == [
-        {"role": "user", "content": "a b"},
-        {"role": "assistant", "content": "c d"},
+        {"role": "user", "content": "a b", "learn": None},
+        {"role": "assistant", "content": "c d", "learn": None},
     ]
     assert done.kept["messages"].to_list()[2][1]["content"] == "fine"
 

@@ -22,10 +22,11 @@ from pyspark import cloudpickle
 
 from pakar.errors import DataError, RecipeError, ResourceError, UserError
 from pakar.prepare.executor import Piece, Report, finish
-from pakar.prepare.spark import SparkExecutor, job, mapper, needs
-from pakar.prepare.spark.session import reason
+from pakar.prepare.spark import SparkExecutor, job, mapper
 from pakar.prepare.spark.worker import Order, TaskFailedError, carry_out, own_code, report_in
 from pakar.recipe import Spark
+from pakar.spark import needs
+from pakar.spark.session import reason
 from tests.prepare import spark_cluster
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -229,8 +230,12 @@ def test_broken_off_near_the_end_it_goes_on_to_the_same_outcome(
 def test_a_spool_that_was_being_removed_is_no_spool(
     tmp_path: Path, tiny_base: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def killed(*_: object) -> None:
-        raise KeyboardInterrupt
+    remove = shutil.rmtree
+
+    def killed(path: str | Path, *rest: Any, **more: Any) -> None:
+        if Path(path).is_relative_to(tmp_path):
+            raise KeyboardInterrupt
+        remove(path, *rest, **more)  # temporary directories of others
 
     with monkeypatch.context() as patched:
         patched.setattr("pakar.files.shutil.rmtree", killed)

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from pakar import shards
 from pakar.shards import TokenShards
-from pakar.train.batches import IGNORED, BatchPlan, collate, micro_batches, token_losses
+from pakar.train.batches import BatchPlan, collate
+from pakar.train.packing import Pass
 
 LENGTHS = np.array([3, 9, 4, 4, 12, 1, 7, 5, 5, 8], dtype=np.int64)
 
@@ -36,31 +36,22 @@ def test_the_order_depends_on_the_seed_and_on_nothing_else() -> None:
     assert order(1) != order(2)
 
 
-def test_micro_batches_hold_the_limit_and_lose_nothing() -> None:
-    parts = list(micro_batches(np.arange(10), LENGTHS, most_tokens=16))
-    assert sorted(np.concatenate(parts).tolist()) == list(range(10))
-    assert all(len(part) * LENGTHS[part].max() <= 16 for part in parts)
-
-
-def test_a_sequence_over_the_limit_goes_alone() -> None:
-    assert [len(part) for part in micro_batches(np.array([4, 0]), LENGTHS, most_tokens=5)] == [1, 1]
-
-
-def test_padding_is_told_by_length_and_never_by_id(some_shards: TokenShards) -> None:
-    batch = collate(some_shards, [0, 1, 2])
-    assert batch.attention_mask.tolist() == [[1, 1, 1, 0], [1, 1, 1, 1], [1, 1, 0, 0]]
+def test_targets_are_the_next_supervised_tokens_of_the_same_sequence(some_shards: TokenShards) -> None:
+    batch = collate(some_shards, Pass(8, ((0, 2), (1,))))
+    assert batch.input_ids.tolist() == [[5, 6, 7, 4, 4, 0, 0, 0], [0, 9, 0, 8, 0, 0, 0, 0]]
+    assert batch.position_ids.tolist() == [[0, 1, 2, 0, 1, 0, 1, 2], [0, 1, 2, 3, 0, 1, 2, 3]]
+    assert batch.attention_mask.tolist() == [[1, 1, 1, 1, 1, 0, 0, 0], [1, 1, 1, 1, 0, 0, 0, 0]]
     # Sequence b holds the id 0, which is also what padding holds; its supervised 0 is still a target.
-    assert batch.targets.tolist() == [[6, 7, IGNORED], [IGNORED, 0, 8], [4, IGNORED, IGNORED]]
+    assert batch.places.tolist() == [0, 1, 3, 9, 10]
+    assert batch.targets.tolist() == [6, 7, 4, 0, 8]
 
 
-def test_losses_are_sums_over_supervised_tokens(some_shards: TokenShards) -> None:
-    batch = collate(some_shards, [0, 1, 2])
-    logits = torch.randn(3, 4, 11, generator=torch.Generator().manual_seed(0))
-    total, count = token_losses(logits, batch.targets)
-    chosen = [(0, 0, 6), (0, 1, 7), (1, 1, 0), (1, 2, 8), (2, 0, 4)]
-    expected = -sum(torch.log_softmax(logits[row, position], 0)[token] for row, position, token in chosen)
-    assert count == 5
-    assert total.item() == pytest.approx(float(expected), rel=1e-6)
+def test_supervised_tokens_are_counted_without_the_first(tmp_path: Path) -> None:
+    rows = [("a", [5, 6, 7], [1, 1, 1]), ("b", [0, 9], [1, 0]), ("c", [], []), ("d", [3, 4, 4], [0, 0, 1])]
+    shards.write(tmp_path / "part-00000.arrow", rows[:3])
+    shards.write(tmp_path / "part-00001.arrow", rows[3:])
+    assert TokenShards(tmp_path).supervised().tolist() == [2, 0, 0, 1]
+    assert len(TokenShards(tmp_path / "none").supervised()) == 0
 
 
 def test_shards_give_back_what_was_written(some_shards: TokenShards) -> None:

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from pakar import files, progress, text
+from pakar import files, progress
 from pakar.conversation import Example
 from pakar.engine import Completion, Engine, StopReason
 from pakar.recipe import Evaluate
@@ -47,12 +47,6 @@ class Answer:
     prompt_cut: bool = False
 
 
-def choose(examples: Sequence[Example], count: int, seed: int) -> list[Example]:
-    """The `count` examples with a question that come first in seeded order; a repeated id is asked once."""
-    asked = {example.id: example for example in examples if not example.is_text}
-    return sorted(asked.values(), key=lambda example: text.seeded(seed, example.id))[:count]
-
-
 def read(path: Path) -> list[Answer]:
     """All complete answers in `path`."""
     return [Answer(**row) for row in files.read_json_lines(path)]
@@ -79,7 +73,7 @@ def _rows(batch: Sequence[Example], completions: Sequence[Completion], seconds: 
     for example, completion in zip(batch, completions, strict=True):
         answer = Answer(
             id=example.id,
-            messages=[message._asdict() for message in example.prompt],
+            messages=[message.as_chat() for message in example.prompt],
             reference=example.reference,
             answer=completion.text,
             stop_reason=completion.stop_reason,

@@ -1,7 +1,7 @@
 """How likely a model finds the reference answers: teacher-forced negative log-likelihood (NLL), in nats per example.
 
-Scored are the supervised tokens only: every assistant answer of the conversation with its end-of-turn token, or all of
-a plain text. The prompt is read and never scored. The end-of-turn token counts in the NLL and among the tokens, but
+Scored are the supervised tokens only: every assistant answer of the conversation with its end-of-turn token, but for
+those that are only read, or all of a plain text. The prompt is read and never scored. The end-of-turn token counts in the NLL and among the tokens, but
 carries no bytes. A conversation over the context is cut at its end; its bytes are those of the tokens that were scored.
 
 A plain text over the context is cut into windows, side by side as in training (`prepare/tokenise.py`), and all of them
@@ -94,7 +94,7 @@ def _sequences(renderer: Renderer, conversation: Conversation, context_tokens: i
         num_bytes = _decoded_bytes(renderer, window, counts, spaces=is_text)
         found.append(_Sequence(window, counts, num_bytes, truncated=not is_text and len(ids) > context_tokens))
     if sum(int(sequence.scored.sum()) for sequence in found) == sum(rendered.loss_mask):  # One, and nothing cut off.
-        answers = (message.content for message in conversation if message.role in ("assistant", "text"))
+        answers = (message.content for message in conversation if message.is_learnt)
         found = [found[0]._replace(bytes=sum(len(answer.encode()) for answer in answers))]
     return found
 

@@ -11,7 +11,7 @@ from pakar import files
 from pakar.conversation import Example
 from pakar.evaluate.answers import Answer
 from pakar.evaluate.likelihood import Likelihood
-from pakar.evaluate.metrics import ANSWER_COLUMNS
+from pakar.metrics import ANSWER_COLUMNS
 from pakar.recipe import Evaluate
 
 

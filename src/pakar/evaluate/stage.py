@@ -34,7 +34,7 @@ def evaluate(run: Run) -> None:
             return
         # 1. The test split, and of it the questions to answer: the same for every system.
         test = _test_examples(run)
-        asked = answers.choose(test, section.answers, seed)
+        asked = examples.choose(test, section.answers, seed)
         places = {name: kept.find(name, run, base, test, asked) for name in SYSTEMS}
         scored: dict[str, list[Score]] = {}
         for name in SYSTEMS:

@@ -12,11 +12,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from pakar.evaluate import intervals, metrics
+from pakar import metrics
+from pakar.evaluate import intervals
 from pakar.evaluate.intervals import Floats
-from pakar.evaluate.metrics import length, overlap
-from pakar.evaluate.metrics.metric import Metric
 from pakar.evaluate.scores import Score
+from pakar.metrics import length, overlap
+from pakar.metrics.metric import Metric
 from pakar.recipe import Evaluate
 
 ONE_GROUP = "the test split holds one question or text only; an interval needs at least two questions or texts"

@@ -7,6 +7,8 @@ nothing else.
 
 Marks and contents are tokenised apart. A prompt at serving time is therefore the very same ids as in training, even
 where a tokenizer would merge letters across the border; and a mark inside a content is read as text, never obeyed.
+
+An answer with `learn` off is read like a question: neither its text nor its end is supervised.
 """
 
 from __future__ import annotations
@@ -83,7 +85,7 @@ class Renderer:
 
     def prompt(self, conversation: Conversation) -> list[int]:
         """Ids of a conversation that ends with a user message, up to where the assistant begins."""
-        return self._fill([self._with_system(conversation)], invite=True)[0].ids
+        return self._fill([self.with_system(conversation)], invite=True)[0].ids
 
     def example(self, conversation: Conversation) -> Rendered:
         """Ids and loss mask of a whole conversation, or of plain text (all of it supervised)."""
@@ -94,7 +96,7 @@ class Renderer:
 
         What a template writes after the last end of turn (a line end, say) is never generated, so it is not kept.
         """
-        done = self._fill([self._with_system(conversation) for conversation in conversations], invite=False)
+        done = self._fill([self.with_system(conversation) for conversation in conversations], invite=False)
         for ids, mask in done:
             if 1 not in mask:
                 mask.clear()
@@ -103,7 +105,8 @@ class Renderer:
             del ids[len(mask) :]
         return done
 
-    def _with_system(self, conversation: Conversation) -> Conversation:
+    def with_system(self, conversation: Conversation) -> Conversation:
+        """The conversation with the system prompt before it, where it has none of its own."""
         if self.system_prompt and conversation[0].role not in ("system", "text"):
             return (Message("system", self.system_prompt), *conversation)
         return conversation
@@ -141,7 +144,8 @@ class Renderer:
     def _layout(self, conversation: Conversation, *, invite: bool) -> list[_Piece]:
         if conversation[-1].role == "text":
             return self._text_layout(len(conversation) - 1)
-        key = (*(message.role for message in conversation), "invite" if invite else "whole")
+        read = (f"{message.role}{'' if message.learn else ', only read'}" for message in conversation)
+        key = (*read, "invite" if invite else "whole")
         try:
             if key not in self._layouts:
                 stripped = template.stripped(self.tokenizer, conversation, invite=invite)
@@ -161,7 +165,6 @@ class Renderer:
     def _pieces(self, conversation: Conversation, stripped: Sequence[bool], *, invite: bool) -> Iterator[_Piece]:
         """Marks and places of contents in order."""
         marks = template.marks(self.tokenizer, conversation, invite=invite)
-        answered = False
         for position, message in enumerate(conversation):
             mark = marks[position]
             given = mark.rstrip(" ")
@@ -170,20 +173,19 @@ class Renderer:
                 before = template.marks(self.tokenizer, conversation[:position], invite=True)
                 template.check_kept(before, marks)
                 given, own = before[-1], mark[len(before[-1]) :].rstrip(" ")
-            yield from self._mark(given, first=position == 0, answered=answered)
-            answered = message.role == "assistant"
+            yield from self._mark(given, conversation[:position])
             if own:
-                yield _Piece(supervised=True, ids=self._codec.mark(own))
+                yield _Piece(supervised=message.learn, ids=self._codec.mark(own))
             lead = mark[len(given) + len(own) :]
-            yield _Piece(supervised=answered, message=position, lead=lead, strip=stripped[position])
-        yield from self._mark(marks[-1], first=False, answered=answered)
+            yield _Piece(supervised=message.is_learnt, message=position, lead=lead, strip=stripped[position])
+        yield from self._mark(marks[-1], conversation)
 
-    def _mark(self, mark: str, *, first: bool, answered: bool) -> Iterator[_Piece]:
-        """A mark that the assistant does not write, but for the end of its answer."""
-        ids = self.ids(mark) if first else self._codec.mark(mark)
-        if answered:
+    def _mark(self, mark: str, before: Conversation) -> Iterator[_Piece]:
+        """A mark that the assistant does not write, but for the end of its answer, if that is the last of `before`."""
+        ids = self._codec.mark(mark) if before else self.ids(mark)
+        if before and before[-1].role == "assistant":
             end = ids.index(self.end_id) + 1 if self._closed and self.end_id in ids else 0
-            yield _Piece(supervised=True, ids=ids[:end] or [self.end_id])
+            yield _Piece(supervised=before[-1].learn, ids=ids[:end] or [self.end_id])
             ids = ids[end:]
         yield _Piece(supervised=False, ids=ids)
 

@@ -114,7 +114,7 @@ def written(tokenizer: PreTrainedTokenizerBase, conversation: Conversation, *, i
     """The conversation as the template writes it."""
     own: Any = tokenizer.chat_template  # a string, or several by name
     dated = _FIXED_DATE + own if isinstance(own, str) and "strftime_now" in own else None
-    turns = [message._asdict() for message in conversation]
+    turns = [message.as_chat() for message in conversation]
     done = tokenizer.apply_chat_template(turns, chat_template=dated, tokenize=False, add_generation_prompt=invite)
     assert isinstance(done, str)  # noqa: S101 - narrows a type for the checker
     return done

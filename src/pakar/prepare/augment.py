@@ -8,7 +8,7 @@ from pathlib import Path
 import polars as pl
 
 from pakar import examples, files, text
-from pakar.conversation import SPLITS, Conversation, Message
+from pakar.conversation import SPLITS, Conversation, Message, conversation
 from pakar.prepare import keys, rephrase
 from pakar.prepare.clean import Job, tools
 from pakar.prepare.gather import PART, write
@@ -89,29 +89,29 @@ def rephrased(train: pl.DataFrame, ways: Rephraser, copies: int, asked: set[str]
         New rows, ordered by the id of the row they were made from: the order of the rows decides nothing.
     """
     rows = [
-        (identity, conversation, place)
-        for identity, conversation in _conversations(train.sort("id", maintain_order=True))
-        for place in [_only_question(conversation)]
+        (identity, turns, place)
+        for identity, turns in _conversations(train.sort("id", maintain_order=True))
+        for place in [_only_question(turns)]
         if place is not None
     ]
-    found = ways([conversation[place].content for _, conversation, place in rows])
+    found = ways([turns[place].content for _, turns, place in rows])
     made: Made = []
-    for (identity, conversation, place), candidates in zip(rows, found, strict=True):
+    for (identity, turns, place), candidates in zip(rows, found, strict=True):
         shuffled = sorted(dict.fromkeys(candidates), key=lambda one, name=identity: text.seeded(seed, name + one))  # type: ignore[misc]
         fresh = [one for one in shuffled if text.fingerprint(text.key(one)) not in asked][:copies]
         for candidate in fresh:
             asked.add(text.fingerprint(text.key(candidate)))
-            made.append((identity, (*conversation[:place], Message("user", candidate), *conversation[place + 1 :])))
+            made.append((identity, (*turns[:place], Message("user", candidate), *turns[place + 1 :])))
     return made
 
 
 def _conversations(rows: pl.DataFrame) -> Iterator[tuple[str, Conversation]]:
     for identity, messages in rows.select("id", "messages").iter_rows():
-        yield identity, tuple(Message(message["role"], message["content"]) for message in messages)
+        yield identity, conversation(messages)
 
 
-def _only_question(conversation: Conversation) -> int | None:
-    places = [place for place, message in enumerate(conversation) if message.role == "user"]
+def _only_question(turns: Conversation) -> int | None:
+    places = [place for place, message in enumerate(turns) if message.role == "user"]
     return places[0] if len(places) == 1 else None
 
 
@@ -126,7 +126,7 @@ def _rows(job: Job, train: pl.DataFrame, made: Made) -> pl.DataFrame:
     rows = [
         {
             **parents[parent],
-            "id": text.fingerprint(*(part for message in messages for part in message)),
+            "id": keys.identity(messages),
             "messages": [message._asdict() for message in messages],
             "augmented": True,
         }

@@ -46,12 +46,14 @@ class Job:
         readings: How each source is read.
         directory: Of the prepare stage.
         context_tokens: Longest example.
+        prompts: Fingerprint of the renderer: a process that stays alive must not take an older one's tools for this one's.
     """
 
     recipe: str
     readings: tuple[Reading, ...]
     directory: Path
     context_tokens: int
+    prompts: str = ""
 
     @property
     def spool(self) -> Spool:

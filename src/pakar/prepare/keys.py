@@ -13,6 +13,7 @@ import numpy.typing as npt
 import polars as pl
 
 from pakar import text
+from pakar.conversation import Conversation, conversation
 from pakar.examples import schema
 
 GREETING_WORDS = 2
@@ -31,12 +32,14 @@ KEYS = schema(
 
 Keys = npt.NDArray[np.uint64]
 
+_ONLY_READ = "\x00only read"
+
 
 def add_keys(batch: pl.DataFrame, seed: int) -> pl.DataFrame:
     """Add KEYS to a batch with the columns of RECORDS."""
     ids, questions, groups, places = [], [], [], []
     for messages, group in zip(batch["messages"].to_list(), batch["group"].to_list(), strict=True):
-        ids.append(text.fingerprint(*(part for message in messages for part in (message["role"], message["content"]))))
+        ids.append(identity(conversation(messages)))
         questions.append(number(question_key([m["content"] for m in messages if m["role"] in ("user", "text")])))
         groups.append(number(text.fingerprint("group", group)) if group else questions[-1])
         places.append(place(seed, ids[-1]))
@@ -50,6 +53,12 @@ def add_keys(batch: pl.DataFrame, seed: int) -> pl.DataFrame:
     )
 
 
+def identity(messages: Conversation) -> str:
+    """Fingerprint of all messages; equal words of which others are to be learnt are another row."""
+    parts = ((one.role, one.content) if one.learn else (one.role, one.content, _ONLY_READ) for one in messages)
+    return text.fingerprint(*(part for message in parts for part in message))
+
+
 def number(fingerprint: str) -> int:
     """The first 64 bits of a fingerprint."""
     return int(fingerprint[:16], 16)
@@ -60,14 +69,14 @@ def name(key: int) -> str:
     return f"{key:016x}"
 
 
-def place(seed: int, identity: str) -> int:
+def place(seed: int, row_id: str) -> int:
     """Where a row stands in the shuffled order."""
-    return number(text.seeded(seed, identity))
+    return number(text.seeded(seed, row_id))
 
 
-def copy_id(identity: str, copy: int) -> str:
+def copy_id(row_id: str, copy: int) -> str:
     """Where equal rows are kept, each has an id of its own; the first (copy 0) keeps the plain one."""
-    return text.fingerprint(identity, str(copy + 1)) if copy else identity
+    return text.fingerprint(row_id, str(copy + 1)) if copy else row_id
 
 
 def question_key(asked: Sequence[str]) -> str:

@@ -10,9 +10,6 @@ import polars as pl
 from pakar.prepare.frames import Sieved, reject
 from pakar.prepare.operators import TOUCHED
 
-LEARNT = ("assistant", "text")
-"""Whose words the model learns to write."""
-
 FLAGS = "flags"
 
 
@@ -61,7 +58,7 @@ def rewrite(batch: pl.DataFrame, function: Callable[[pl.Series], pl.Series], rol
     places = mine.arg_true()
     contents = rows["content"].clone().scatter(places, after)
     changed = pl.Series("_changed", [False]).new_from_index(0, len(rows)).scatter(places, before.ne_missing(after))
-    told = rows.select("_row", pl.struct("role", contents).alias("messages"), changed).group_by(
+    told = rows.select("_row", pl.struct("role", contents, "learn").alias("messages"), changed).group_by(
         "_row", maintain_order=True
     )
     joined = told.agg("messages", pl.col("_changed").any())

@@ -40,7 +40,8 @@ def prepare(run: Run) -> None:
         if work is None:
             return
         readings = tuple(sources.resolve(source) for source in section.sources)
-        job = Job(run.recipe.model_dump_json(), readings, run.stage_dir("prepare").absolute(), context_tokens)
+        directory = run.stage_dir("prepare").absolute()
+        job = Job(run.recipe.model_dump_json(), readings, directory, context_tokens, renderer.fingerprint)
         ledger = Ledger()
         with executor.start(section.executor) as workers:
             steps = Steps(workers)

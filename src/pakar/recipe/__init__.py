@@ -39,12 +39,27 @@ from pakar.recipe.sources import (
     TextShape,
     TurnsShape,
 )
-from pakar.recipe.train import Full, Lora, Method, Train
+from pakar.recipe.train import (
+    AdamW,
+    Adapter,
+    Compute,
+    Full,
+    Here,
+    Launch,
+    Lora,
+    Method,
+    OnSpark,
+    Processes,
+    Qlora,
+    Schedule,
+    Train,
+    Validation,
+)
 
 __all__ = [
-    "EXPONENT", "Augment", "AutoShape", "BackTranslation", "Evaluate", "Executor", "Full", "IntentsShape", "Local", "Lora", "MessagesShape", "Method",
-    "Model", "NearDuplicates", "NoAugmentation", "Operator", "PairsShape", "Paraphrase", "Prepare", "Recipe", "Rephrase", "Sample", "Sampling",
-    "Section", "Shape", "Source", "Spark", "Split", "SquadShape", "TextShape", "Train", "TurnsShape",
+    "EXPONENT", "AdamW", "Adapter", "Augment", "AutoShape", "BackTranslation", "Compute", "Evaluate", "Executor", "Full", "Here", "IntentsShape", "Launch", "Local", "Lora", "MessagesShape", "Method",
+    "Model", "NearDuplicates", "NoAugmentation", "OnSpark", "Operator", "PairsShape", "Paraphrase", "Prepare", "Processes", "Qlora", "Recipe", "Rephrase", "Sample", "Sampling",
+    "Schedule", "Section", "Shape", "Source", "Spark", "Split", "SquadShape", "TextShape", "Train", "TurnsShape", "Validation",
 ]  # fmt: skip
 
 

@@ -139,8 +139,8 @@ class Prepare(Section):
     """What becomes of rows that are nearly the same."""
     sample: Sample | None = None
     """Use only so many rows. Empty: all."""
-    too_long: Literal["truncate", "reject"] = "truncate"
-    """What becomes of an example over `model.context_tokens`: its end is cut (and counted), or it is rejected."""
+    too_long: Literal["truncate", "reject", "split"] = "truncate"
+    """What becomes of a conversation over `model.context_tokens`: its end is cut (and counted), it is rejected, or it is split between its turns into several, each with the system message. Plain text is always cut into windows."""
     split: Split = Split()
     """Sizes of validation and test."""
     augment: Augment = NoAugmentation()

@@ -1,12 +1,14 @@
-"""`train`: from tokens to a tuned model."""
+"""`train`: from tokens to a tuned model. What only changes speed and memory stands in `compute`, never beside what is learnt."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from pakar.recipe.section import AS_WRITTEN, EXACT, Count, Section, Share
+
+Precision = Literal["auto", "float32", "bfloat16", "float16"]
 
 
 class Full(Section):
@@ -15,21 +17,128 @@ class Full(Section):
     kind: Literal["full"] = "full"
 
 
-class Lora(Section):
-    """Train low-rank additions to the weights and leave the base model as it is (Hu et al. 2021)."""
+class Adapter(Section):
+    """What all low-rank adapters have in common."""
 
-    kind: Literal["lora"] = "lora"
     rank: Count = 16
     """Width of the additions."""
     alpha: Count = 32
-    """The additions are scaled by alpha / rank."""
+    """The additions are scaled by alpha / rank; with `rank_stabilised` by alpha / √rank."""
     dropout: Share = 0.05
     """Share of the additions' inputs that is dropped at random while training."""
     targets: Literal["all-linear"] | tuple[str, ...] = "all-linear"
     """Module names that get additions, such as `[q_proj, v_proj]`; `all-linear` takes every linear layer but the output."""
+    layers: tuple[Annotated[int, EXACT, Field(ge=0)], ...] | None = None
+    """Numbers of the layers that get additions, from 0. Empty: all of them."""
+    bias: Literal["none", "all", "lora-only"] = "none"
+    """Which biases of the base model are trained too: none, all, or those of the modules with additions."""
+    rank_stabilised: bool = False
+    """Scale by the root of the rank, so that a high rank learns as fast as a low one (Kalajdzievski 2023)."""
+    dora: bool = False
+    """Train the length of every weight column apart from its direction (Liu et al. 2024). Slower."""
 
 
-Method = Annotated[Full | Lora, Field(discriminator="kind")]
+class Lora(Adapter):
+    """Train low-rank additions to the weights and leave the base model as it is (Hu et al. 2021)."""
+
+    kind: Literal["lora"] = "lora"
+
+
+class Qlora(Adapter):
+    """LoRA on a base model whose matrices are kept in 4 bits, so that it needs a quarter of the memory (Dettmers et al. 2023)."""
+
+    kind: Literal["qlora"] = "qlora"
+    double_quantisation: bool = True
+    """Keep the scales of the 4-bit blocks in 8 bits: 0.37 bits less per weight."""
+    compute: Precision = "auto"
+    """Number format that the 4-bit matrices are unfolded to for every product. `auto`: that of `compute.precision`."""
+
+
+Method = Annotated[Full | Lora | Qlora, Field(discriminator="kind")]
+
+
+class AdamW(Section):
+    """AdamW (Loshchilov and Hutter 2019)."""
+
+    kind: Literal["adamw", "paged-adamw", "adamw-8bit", "paged-adamw-8bit"] = "adamw"
+    """`8bit` keeps the moments in 8 bits (Dettmers et al. 2022); `paged` lets them move to the computer's memory when the GPU's is short."""
+    weight_decay: Annotated[float, EXACT, Field(ge=0, le=1), AS_WRITTEN] = 0.01
+    """Decoupled weight decay, on matrices only."""
+    betas: tuple[Share, Share] = (0.9, 0.999)
+    """How slowly the means of the gradients and of their squares move."""
+
+
+class Schedule(Section):
+    """How the learning rate moves: up over the warm-up, then as `kind` says."""
+
+    kind: Literal["cosine", "linear", "constant", "wsd"] = "cosine"
+    """`cosine` and `linear` fall to zero at the last step; `wsd` stays and falls over the last part, `decay` (Hu et al. 2024)."""
+    warmup: Share = 0.05
+    """Share of all steps in which the learning rate rises from zero."""
+    decay: Share = 0.2
+    """Only of `wsd`: share of all steps in which the learning rate falls, as one minus a square root."""
+
+
+def _kind_alone(value: Any) -> Any:
+    """`cosine` is short for `{kind: cosine}`."""
+    return {"kind": value} if isinstance(value, str) else value
+
+
+class Compute(Section):
+    """How the arithmetic is done: speed and memory, never the result beyond rounding."""
+
+    precision: Precision = "auto"
+    """Number format of the matrix products. `auto`: the fastest one that this hardware has in silicon and that trains safely."""
+    micro_batch_tokens: Literal["auto"] | Annotated[int, EXACT, Field(ge=16)] = "auto"
+    """Most tokens (padding included) in one forward pass. A step is cut into as many passes as needed. `auto`: as many as fit, found by trying the largest first."""
+    packing: bool = True
+    """Put several examples into one row, none of which sees another. Off: a row per example, padded to the longest of its pass."""
+    gradient_checkpointing: Literal["auto"] | bool = "auto"
+    """Compute activations again in the backward pass instead of keeping them. `auto`: only if they would not fit."""
+    compile: Literal["auto"] | bool = "auto"
+    """Fuse the model's operations with torch.compile. `auto`: if the training is long enough to win back the time that this takes."""
+
+
+class Validation(Section):
+    """When to look at the validation split, and when to stop."""
+
+    every: Count | None = None
+    """Steps between measurements of the validation loss. Empty: about twenty in all, fewer if they would take long."""
+    patience: Annotated[int, EXACT, Field(ge=0)] = 3
+    """Stop when the validation loss has not improved for so many measurements. 0: never stop early."""
+    answers: Annotated[int, EXACT, Field(ge=0)] = 0
+    """Questions of the validation split that the model answers at every measurement; the answers and their scores are kept."""
+
+
+class Here(Section):
+    """One process on this machine."""
+
+    kind: Literal["here"] = "here"
+
+
+class Processes(Section):
+    """Several processes on this machine, one for each GPU: the same training, shared out."""
+
+    kind: Literal["processes"] = "processes"
+    count: Count | None = None
+    """How many. Empty: one for each GPU, or one without."""
+    sharding: Literal["none", "full"] = "none"
+    """`none`: each process holds the whole model. `full`: weights, gradients and moments are spread over all (FSDP2)."""
+
+
+class OnSpark(Section):
+    """Several processes on the workers of a Spark cluster, started by its TorchDistributor."""
+
+    kind: Literal["spark"] = "spark"
+    master: str = "local[2]"
+    """Address of the cluster."""
+    count: Count = 2
+    """Processes; on a cluster each needs a free task slot."""
+    sharding: Literal["none", "full"] = "none"
+    """See `processes`."""
+
+
+Launch = Annotated[Here | Processes | OnSpark, Field(discriminator="kind")]
 
 
 class Train(Section):
@@ -40,24 +149,24 @@ class Train(Section):
     epochs: Count = 3
     """Passes over the training rows, at most: early stopping may end sooner."""
     batch_size: Count = 16
-    """Examples per optimizer step."""
-    micro_batch_tokens: Annotated[int, EXACT, Field(ge=16)] = 4096
-    """Most tokens (padding included) in one forward pass. A step is cut into as many passes as needed; the result is the same."""
+    """Examples per optimizer step, over all processes together."""
     learning_rate: Annotated[float, EXACT, Field(gt=0, le=1), AS_WRITTEN] = 2e-4
-    """Peak learning rate of AdamW."""
-    schedule: Literal["cosine", "linear", "constant"] = "cosine"
-    """How the learning rate falls after the warm-up: to zero at the last epoch's end, or not at all."""
-    warmup: Share = 0.05
-    """Share of all steps in which the learning rate rises from zero."""
-    weight_decay: Annotated[float, EXACT, Field(ge=0, le=1), AS_WRITTEN] = 0.01
-    """AdamW's decoupled weight decay, on matrices only."""
+    """Peak learning rate."""
+    schedule: Annotated[Schedule, BeforeValidator(_kind_alone)] = Schedule()
+    """How the learning rate moves. `schedule: linear` is short for `{kind: linear}`."""
+    optimizer: Annotated[AdamW, BeforeValidator(_kind_alone)] = AdamW()
+    """What turns gradients into steps. `optimizer: adamw-8bit` is short for `{kind: adamw-8bit}`."""
     max_gradient_norm: Annotated[float, EXACT, Field(gt=0), AS_WRITTEN] = 1.0
     """Gradients are scaled down to this norm."""
-    validate_every: Count | None = None
-    """Steps between measurements of the validation loss. Empty: about twenty in all, fewer if they would take long."""
-    patience: Annotated[int, EXACT, Field(ge=0)] = 3
-    """Stop when the validation loss has not improved for so many measurements. 0: never stop early."""
+    embedding_noise: Annotated[float, EXACT, Field(ge=0), AS_WRITTEN] = 0.0
+    """Strength (alpha) of the noise added to word embeddings while training, against over-fitting (NEFTune, Jain et al. 2023). 5 is usual; 0: none."""
+    validation: Validation = Validation()
+    """When to look at the validation split, and when to stop."""
     checkpoint_every: Count = 50
     """Steps between checkpoints; an interrupted run goes on from the last one."""
-    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    """Number format of the matrix products. `auto`: the fastest one that this hardware has in silicon."""
+    compute: Compute = Compute()
+    """How the arithmetic is done."""
+    launch: Launch = Here()
+    """Where the processes run."""
+    trackers: tuple[Literal["tensorboard", "mlflow"], ...] = ()
+    """Programs that also get the metrics, in formats of their own beside metrics.jsonl."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -11,6 +10,7 @@ import numpy.typing as npt
 import torch
 
 from pakar.shards import TokenShards
+from pakar.train.packing import Pass
 
 IGNORED = -100
 """Target of a position that carries no loss; what torch's cross entropy calls `ignore_index`."""
@@ -18,21 +18,25 @@ _POOL_BATCHES = 50
 
 
 class Batch(NamedTuple):
-    """Padded on the right. B sequences, T tokens.
+    """The tensors of one forward pass. R rows, T positions, N supervised positions.
 
     Attributes:
-        input_ids: [B, T]; padding holds 0 and is told apart by `attention_mask` alone, never by its id.
-        attention_mask: [B, T]; 1 where there is a token.
-        targets: [B, T - 1]; the next token where it carries loss, else IGNORED.
+        input_ids: [R, T]; padding holds 0 and is told apart by the other tensors alone, never by its id.
+        position_ids: [R, T]; they begin at 0 with every sequence, and with the padding behind the last one.
+        attention_mask: [R, T]; 1 where there is a token.
+        places: [N]; positions, counted through all rows, whose next token carries loss.
+        targets: [N]; these next tokens.
     """
 
     input_ids: torch.Tensor
+    position_ids: torch.Tensor
     attention_mask: torch.Tensor
+    places: torch.Tensor
     targets: torch.Tensor
 
     def to(self, device: torch.device) -> Batch:
         """The same batch on `device`."""
-        return Batch(*(tensor.to(device) for tensor in self))
+        return Batch(*(tensor.to(device, non_blocking=True) for tensor in self))
 
 
 @dataclass
@@ -71,42 +75,29 @@ class BatchPlan:
         return [batches[i] for i in chance.permutation(len(batches))]
 
 
-def micro_batches(
-    members: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64], most_tokens: int
-) -> Iterator[npt.NDArray[np.int64]]:
-    """Cut a step into parts whose padded size is at most `most_tokens`; a longer sequence goes alone."""
-    ordered = members[np.argsort(-lengths[members], kind="stable")]
-    start = 0
-    while start < len(ordered):
-        rows = max(1, most_tokens // int(lengths[ordered[start]]))
-        yield ordered[start : start + rows]
-        start += rows
+def collate(shards: TokenShards, laid_out: Pass) -> Batch:
+    """Tensors of a pass."""
+    shape = len(laid_out.rows), laid_out.width
+    ids, positions, attention = (np.zeros(shape, dtype=np.int64) for _ in range(3))
+    targets = np.full(shape, IGNORED, dtype=np.int64)
+    for row, members in enumerate(laid_out.rows):
+        start = 0
+        for sequence in (shards[member] for member in members):
+            length = len(sequence.input_ids)
+            here = slice(start, start + length)
+            ids[row, here] = sequence.input_ids
+            positions[row, here] = np.arange(length)
+            attention[row, here] = 1
+            followed = slice(start, start + length - 1)
+            targets[row, followed] = np.where(sequence.loss_mask[1:] == 1, sequence.input_ids[1:], IGNORED)
+            start += length
+        positions[row, start:] = np.arange(laid_out.width - start)
+    flat = targets.reshape(-1)
+    places = np.flatnonzero(flat != IGNORED)
+    return Batch(*map(torch.from_numpy, (ids, positions, attention, places, flat[places])))
 
 
-def collate(shards: TokenShards, members: Sequence[int] | npt.NDArray[np.int64]) -> Batch:
-    """Tensors of some sequences."""
-    sequences = [shards[int(member)] for member in members]
-    width = max(len(sequence.input_ids) for sequence in sequences)
-    ids = torch.zeros((len(sequences), width), dtype=torch.long)
-    attention = torch.zeros_like(ids)
-    targets = torch.full_like(ids, IGNORED)
-    for row, sequence in enumerate(sequences):
-        length = len(sequence.input_ids)
-        ids[row, :length] = torch.from_numpy(sequence.input_ids.astype(np.int64))
-        attention[row, :length] = 1
-        targets[row, :length] = torch.from_numpy(
-            np.where(sequence.loss_mask == 1, sequence.input_ids, IGNORED).astype(np.int64)
-        )
-    return Batch(ids, attention, targets[:, 1:].contiguous())
-
-
-def token_losses(logits: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, int]:
-    """Sum of the negative log likelihoods (nats) over the targets that carry loss, and their number.
-
-    Args:
-        logits: [B, T, V]; the last position is not used.
-        targets: [B, T - 1].
-    """
-    flat = logits[:, :-1].flatten(0, 1).float()
-    total = torch.nn.functional.cross_entropy(flat, targets.flatten(), ignore_index=IGNORED, reduction="sum")
-    return total, int((targets != IGNORED).sum())
+def idle_batch() -> Batch:
+    """A pass of next to nothing, for a process that has none left while others do; its loss must weigh zero."""
+    ids = torch.zeros((1, 2), dtype=torch.long)
+    return Batch(ids, torch.tensor([[0, 1]]), torch.ones_like(ids), torch.tensor([0]), torch.tensor([0]))

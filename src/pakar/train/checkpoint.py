@@ -2,24 +2,31 @@
 
 A checkpoint is filled in a temporary directory, every file is forced to the disk, `COMMIT.json` lists their sizes and
 SHA-256, and one rename makes it visible. Reading checks that list. All is safetensors and JSON: nothing can run code.
+Knows nothing of recipes and of how the tensors were come by: with several processes one of them collects and writes.
 """
 
 from __future__ import annotations
 
 import json
-import random
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 
-from pakar import files, progress
+from pakar import files, provenance
+from pakar.train import optimizer_state
 from pakar.train.adapter import load_weights, trainable_weights
+from pakar.train.launch.sharding import whole
+from pakar.train.optimizer_state import OptimizerState
+from pakar.train.random_state import RandomState
 
+FORMAT = 2
+"""Version of what is in a checkpoint's directory."""
 COMMIT, WEIGHTS, OPTIMIZER, STATE = "COMMIT.json", "weights.safetensors", "optimizer.safetensors", "state.json"
+_CONTENT = {WEIGHTS, OPTIMIZER, STATE}
 
 
 @dataclass
@@ -35,6 +42,8 @@ class TrainState:
         first_loss: Validation loss before training.
         last_loss: Latest validation loss.
         stopped: Early stopping has ended the training.
+        settled: How passes are computed where the recipe leaves it to the machine; empty before the start.
+        changes: Where an interrupted training went on after something had changed that rounds differently.
     """
 
     step: int = 0
@@ -45,49 +54,119 @@ class TrainState:
     first_loss: float | None = None
     last_loss: float | None = None
     stopped: bool = False
+    settled: dict[str, Any] = field(default_factory=dict)
+    changes: list[dict[str, Any]] = field(default_factory=list)
 
 
-def save(
-    directory: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer, scaler: dict[str, Any], state: TrainState
-) -> None:
-    """Write the checkpoint of `state.step`, then remove those that are no longer needed."""
-    target = directory / f"step-{state.step:08d}"
-    weights = trainable_weights(model)
-    with files.replacing_directory(target) as temporary:
-        save_file({name: weight.detach().contiguous() for name, weight in weights.items()}, temporary / WEIGHTS)
-        save_file(_optimizer_tensors(optimizer, list(weights)), temporary / OPTIMIZER)
-        saved = {"state": asdict(state), "random": _random_state(), "scaler": scaler}
-        (temporary / STATE).write_text(json.dumps(saved), encoding="utf-8")
+class Position(NamedTuple):
+    """What a checkpoint belongs to: it may only be gone on with from the same.
+
+    Attributes:
+        origin: Name → value of everything that the training was made from; see `origin.py`.
+        order: Fingerprint of the order in which examples come; the step number counts along it.
+        total_steps: Steps of the whole training.
+        saved: When, in UTC.
+    """
+
+    origin: Mapping[str, str]
+    order: str
+    total_steps: int
+    saved: str = ""
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A training at the end of a step.
+
+    Attributes:
+        weights: Name → tensor of everything that training changes.
+        optimizer: What the optimizer remembers.
+        scaler: Numbers of the float16 loss scaler; empty with other formats.
+        random: Generators of every process, in the order of their ranks.
+        state: Where it stands.
+        position: What it belongs to.
+    """
+
+    weights: Mapping[str, torch.Tensor]
+    optimizer: OptimizerState
+    scaler: Mapping[str, Any]
+    random: Sequence[RandomState]
+    state: TrainState
+    position: Position
+
+    @property
+    def num_bytes(self) -> int:
+        """Room that it takes on the disk, but for a few kilobytes."""
+        tensors = (*self.weights.values(), *self.optimizer.tensors.values())
+        return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+
+
+def save(directory: Path, snapshot: Snapshot) -> None:
+    """Write the checkpoint of the snapshot's step, then remove those that are no longer needed.
+
+    Raises:
+        OSError, SafetensorError: it cannot be written, as when the disk is full; the checkpoints before it stay.
+    """
+    step, optimizer = snapshot.state.step, snapshot.optimizer
+    described = {
+        "state": asdict(snapshot.state),
+        "position": {**snapshot.position._asdict(), "saved": provenance.now()},
+        "random": snapshot.random,
+        "scaler": snapshot.scaler,
+        "optimizer": {"scalars": optimizer.scalars, "groups": optimizer.groups},
+    }
+    with files.replacing_directory(path_of(directory, step)) as temporary:
+        save_file(_apart(snapshot.weights), temporary / WEIGHTS)
+        save_file(_apart(optimizer.tensors), temporary / OPTIMIZER)
+        (temporary / STATE).write_text(json.dumps(described), encoding="utf-8")
         listed = {p.name: {"bytes": p.stat().st_size, "sha256": files.sha256(p)} for p in sorted(temporary.iterdir())}
-        (temporary / COMMIT).write_text(json.dumps(listed), encoding="utf-8")
+        commit = {"format": FORMAT, "step": step, "files": listed}
+        (temporary / COMMIT).write_text(json.dumps(commit), encoding="utf-8")
     _prune(directory)
 
 
-def latest(directory: Path) -> Path | None:
-    """The newest whole checkpoint whose best checkpoint is whole too; newer, damaged ones are removed with a warning."""
+def path_of(directory: Path, step: int) -> Path:
+    """Where the checkpoint of a step is."""
+    return directory / f"step-{step:08d}"
+
+
+class Found(NamedTuple):
+    """What a directory of checkpoints holds.
+
+    Attributes:
+        newest: The newest one that is whole, and whose best one is whole too.
+        harmed: Newer ones → what is wrong with them.
+    """
+
+    newest: Path | None
+    harmed: dict[Path, str]
+
+
+def look(directory: Path) -> Found:
+    """Find the checkpoint to go on from. Changes nothing."""
+    harmed: dict[Path, str] = {}
     for candidate in sorted(directory.glob("step-*"), reverse=True):
-        if is_whole(candidate) and is_whole(best(candidate)):
-            return candidate
-        progress.warn(f"{candidate} is damaged and cannot be gone on from; it is removed")
-        _remove(candidate)
-    return None
+        defect = _defect_with_best(candidate)
+        if defect is None:
+            return Found(candidate, harmed)
+        harmed[candidate] = defect
+    return Found(None, harmed)
 
 
-def best(checkpoint: Path) -> Path:
-    """The checkpoint with the lowest validation loss, as seen from `checkpoint`."""
-    return checkpoint.parent / f"step-{read_state(checkpoint).best_step:08d}"
-
-
-def is_whole(checkpoint: Path) -> bool:
-    """Whether every file is there as it was written."""
-    try:
-        listed = files.read_json(checkpoint / COMMIT)
-        return all(
-            (checkpoint / name).stat().st_size == entry["bytes"] and files.sha256(checkpoint / name) == entry["sha256"]
-            for name, entry in listed.items()
-        )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return False
+def defect(checkpoint: Path) -> str | None:
+    """What is wrong with a checkpoint; None if every file is there as it was written."""
+    commit = _read_object(checkpoint / COMMIT)
+    if commit is None:
+        return f"{COMMIT} is missing or cannot be read"
+    if commit.get("format") != FORMAT:
+        return f"it has format {commit.get('format')}, and this version of Pakar reads format {FORMAT}"
+    if checkpoint.name != path_of(checkpoint, int(commit["step"])).name:
+        return f"it holds step {commit['step']}, which is not what its name says"
+    listed = commit["files"]
+    if set(listed) != _CONTENT:
+        return f"{COMMIT} lists other files than {', '.join(sorted(_CONTENT))}"
+    wrong = [name for name in sorted(listed) if not _is_as_written(checkpoint / name, listed[name])]
+    return f"{', '.join(wrong)}: not as written" if wrong else None
 
 
 def read_state(checkpoint: Path) -> TrainState:
@@ -95,80 +174,85 @@ def read_state(checkpoint: Path) -> TrainState:
     return TrainState(**files.read_json(checkpoint / STATE)["state"])
 
 
-def restore(
-    checkpoint: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer
-) -> tuple[TrainState, dict[str, Any]]:
-    """Put weights, optimizer and random generators back as they were; returns the state and the scaler's numbers."""
-    restore_weights(checkpoint, model)
-    _restore_optimizer(optimizer, load_file(checkpoint / OPTIMIZER), list(trainable_weights(model)))
-    saved = files.read_json(checkpoint / STATE)
-    _restore_random(saved["random"])
-    return TrainState(**saved["state"]), saved["scaler"]
+def read_position(checkpoint: Path) -> Position:
+    """What the checkpoint belongs to."""
+    return Position(**files.read_json(checkpoint / STATE)["position"])
 
 
-def restore_weights(checkpoint: Path, model: torch.nn.Module) -> None:
-    """Put only the weights back."""
-    load_weights(model, load_file(checkpoint / WEIGHTS))
+def read(checkpoint: Path) -> Snapshot:
+    """The whole checkpoint, on the CPU."""
+    described = files.read_json(checkpoint / STATE)
+    optimizer = described["optimizer"]
+    return Snapshot(
+        weights=load_file(checkpoint / WEIGHTS),
+        optimizer=OptimizerState(load_file(checkpoint / OPTIMIZER), optimizer["scalars"], optimizer["groups"]),
+        scaler=described["scaler"],
+        random=described["random"],
+        state=TrainState(**described["state"]),
+        position=Position(**described["position"]),
+    )
+
+
+def restore(snapshot: Snapshot, model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    """Put weights and optimizer back as they were."""
+    load_weights(model, snapshot.weights)
+    optimizer_state.restore(optimizer, snapshot.optimizer)
+
+
+def read_weights(checkpoint: Path) -> dict[str, torch.Tensor]:
+    """Name → tensor of what training changed, on the CPU."""
+    return dict(load_file(checkpoint / WEIGHTS))
+
+
+def weights_of(model: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """Name → whole tensor of what training changes, cut off from the graph of gradients."""
+    return {name: whole(weight.detach()) for name, weight in trainable_weights(model).items()}
+
+
+def _best(checkpoint: Path) -> Path:
+    """The checkpoint with the lowest validation loss, as seen from `checkpoint`."""
+    return path_of(checkpoint.parent, read_state(checkpoint).best_step)
+
+
+def _defect_with_best(checkpoint: Path) -> str | None:
+    own = defect(checkpoint)
+    if own is not None or _best(checkpoint) == checkpoint:
+        return own
+    of_best = defect(_best(checkpoint))
+    return f"the best one before it, {_best(checkpoint).name}, is harmed: {of_best}" if of_best else None
+
+
+def _read_object(path: Path) -> dict[str, Any] | None:
+    """The JSON object in `path`, if it has the shape of a commit."""
+    try:
+        value = files.read_json(path)
+    except (OSError, ValueError):
+        return None
+    shaped = isinstance(value, dict) and isinstance(value.get("step"), int) and isinstance(value.get("files"), dict)
+    return value if shaped or (isinstance(value, dict) and value.get("format") != FORMAT) else None
+
+
+def _is_as_written(path: Path, entry: Any) -> bool:
+    try:
+        return bool(path.stat().st_size == entry["bytes"] and files.sha256(path) == entry["sha256"])
+    except (OSError, KeyError, TypeError):
+        return False
+
+
+def _apart(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Contiguous tensors that share no memory, as the file format wants them; 8-bit optimizers share their code books."""
+    seen: set[int] = set()
+    apart: dict[str, torch.Tensor] = {}
+    for name, tensor in tensors.items():
+        memory = tensor.untyped_storage().data_ptr()
+        apart[name] = tensor.clone(memory_format=torch.contiguous_format) if memory in seen else tensor.contiguous()
+        seen.add(memory)
+    return apart
 
 
 def _prune(directory: Path) -> None:
     """Keep the two newest checkpoints and what each of them calls the best."""
-    newest = sorted(directory.glob("step-*"), reverse=True)[:2]
-    keep = {path for checkpoint in newest for path in (checkpoint, best(checkpoint))}
+    readable = [path for path in sorted(directory.glob("step-*"), reverse=True) if (path / STATE).exists()]
+    keep = {path for checkpoint in readable[:2] for path in (checkpoint, _best(checkpoint))}
     for path in set(directory.glob("step-*")) - keep:
-        _remove(path)
-
-
-def _remove(checkpoint: Path) -> None:
-    files.remove(checkpoint / COMMIT)  # first, so that a half-removed one is never taken for whole
-    files.remove(checkpoint)
-
-
-def _optimizer_tensors(optimizer: torch.optim.Optimizer, names: list[str]) -> dict[str, torch.Tensor]:
-    """AdamW's moments under `<moment>/<weight's name>`."""
-    state = optimizer.state_dict()["state"]
-    order = _parameter_order(optimizer, names)
-    return {
-        f"{moment}/{order[index]}": value.contiguous()
-        for index, moments in state.items()
-        for moment, value in moments.items()
-    }
-
-
-def _restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, torch.Tensor], names: list[str]) -> None:
-    positions = {name: index for index, name in enumerate(_parameter_order(optimizer, names))}
-    state: dict[int, dict[str, torch.Tensor]] = {}
-    for key, value in tensors.items():
-        moment, name = key.split("/", 1)
-        state.setdefault(positions[name], {})[moment] = value
-    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
-
-
-def _parameter_order(optimizer: torch.optim.Optimizer, names: list[str]) -> list[str]:
-    """Names in the optimizer's own order; `optimizer_for` puts them into each group's `names`."""
-    ordered = [name for group in optimizer.param_groups for name in group["names"]]
-    if sorted(ordered) != sorted(names):
-        raise ValueError("optimizer and model hold different weights")
-    return ordered
-
-
-def _random_state() -> dict[str, Any]:
-    """All generators that training may draw from, as JSON."""
-    _, keys, position, has_gauss, cached = np.random.get_state()
-    version, internal, gauss = random.getstate()
-    return {
-        "python": [version, list(internal), gauss],
-        "numpy": [np.asarray(keys).tolist(), position, has_gauss, cached],
-        "torch": torch.get_rng_state().tolist(),
-        "cuda": [state.tolist() for state in torch.cuda.get_rng_state_all()] if torch.cuda.is_available() else [],
-    }
-
-
-def _restore_random(saved: dict[str, Any]) -> None:
-    version, internal, gauss = saved["python"]
-    random.setstate((version, tuple(internal), gauss))
-    keys, position, has_gauss, cached = saved["numpy"]
-    np.random.set_state(("MT19937", np.array(keys, dtype=np.uint32), position, has_gauss, cached))
-    torch.set_rng_state(torch.tensor(saved["torch"], dtype=torch.uint8))
-    if saved["cuda"]:
-        torch.cuda.set_rng_state_all([torch.tensor(state, dtype=torch.uint8) for state in saved["cuda"]])
+        files.remove(path)

@@ -1,7 +1,7 @@
 """The training loop: yields one record per optimizer step. Knows nothing of recipes' files or run directories.
 
-The loss of a step is the mean over all its supervised tokens, however the step is cut into forward passes, so results do
-not depend on accumulation. Everything random is seeded, and every batch is addressed by its step number.
+The loss of a step is the mean over all its supervised tokens, however the step is laid out into rows and passes and dealt
+over processes, so results do not depend on packing or accumulation. Everything random is seeded, and every batch is addressed by its step number.
 """
 
 from __future__ import annotations
@@ -9,148 +9,55 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from functools import cached_property
-from typing import Any, TypedDict
+from typing import TypedDict
 
 import numpy as np
+import numpy.typing as npt
 import torch
-from accelerate import Accelerator
-from accelerate.state import AcceleratorState
 
-from pakar import recipe
 from pakar.errors import UserError
-from pakar.shards import TokenShards
-from pakar.train.adapter import trainable_weights
-from pakar.train.batches import IGNORED, BatchPlan, collate, micro_batches, token_losses
+from pakar.train import memory, packing
+from pakar.train.batches import collate, idle_batch
 from pakar.train.checkpoint import TrainState
+from pakar.train.launch import sharding
+from pakar.train.packing import Pass
+from pakar.train.precision import precision
+from pakar.train.settle import settle
+from pakar.train.training import Split, Training, start
+
+__all__ = ["StepRecord", "Training", "precision", "start", "steps", "validate"]
 
 
 class StepRecord(TypedDict, total=False):
-    """One line of metrics.jsonl. `loss` in nats per supervised token; `tokens` is cumulative."""
+    """One line of metrics.jsonl.
+
+    Attributes:
+        step: Optimizer steps done.
+        epoch: Passes over the training sequences done.
+        loss: Nats per supervised token of the step, before its update.
+        token_accuracy: Share of the step's supervised tokens that were the likeliest ones.
+        learning_rate: Of this step.
+        gradient_norm: Before clipping; none where float16 overflowed and the step was left out.
+        tokens: Supervised tokens trained on so far.
+        tokens_per_second: All tokens of the step, supervised or not, padding not counted.
+        memory_bytes: Most memory used so far: of the allocator on a GPU, of the process on a CPU.
+        seconds: Of this step.
+        validation_loss: Nats per supervised token of the validation split.
+        validation_token_accuracy: Share of its supervised tokens that were the likeliest ones.
+    """
 
     step: int
     epoch: float
     loss: float
+    token_accuracy: float
     learning_rate: float
+    gradient_norm: float | None
     tokens: int
     tokens_per_second: float
+    memory_bytes: int
     seconds: float
     validation_loss: float
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """Learning rate of every step: rises over the warm-up, then falls as the recipe says."""
-
-    peak: float
-    total_steps: int
-    warmup_steps: int
-    shape: str
-
-    def at(self, step: int) -> float:
-        """Learning rate of step `step` (from 0)."""
-        if step < self.warmup_steps:
-            return self.peak * (step + 1) / self.warmup_steps
-        if self.shape == "constant":
-            return self.peak
-        done = (step - self.warmup_steps) / max(1, self.total_steps - self.warmup_steps)
-        return self.peak * (0.5 * (1 + math.cos(math.pi * done)) if self.shape == "cosine" else 1 - done)
-
-
-@dataclass
-class Training:
-    """Everything that a training needs, made ready by `start`.
-
-    Attributes:
-        model: As the optimizer sees it.
-        plan: Which sequences go into which step.
-        validation: Sequences to measure on; may be empty.
-        state: Where it stands; grows while `steps` runs.
-    """
-
-    model: torch.nn.Module
-    optimizer: torch.optim.Optimizer
-    accelerator: Accelerator
-    section: recipe.Train
-    train: TokenShards
-    validation: TokenShards
-    plan: BatchPlan
-    state: TrainState
-
-    @cached_property
-    def total_steps(self) -> int:
-        """Steps if nothing stops early."""
-        return self.section.epochs * self.plan.steps_per_epoch
-
-    @cached_property
-    def validate_every(self) -> int:
-        """Steps between validations: about twenty in all, fewer if they would cost more than a quarter of the training.
-
-        A forward pass costs a third of a training step on as many tokens (Kaplan et al. 2020, section 2.1).
-        """
-        if self.section.validate_every is not None or not len(self.validation):
-            return self.section.validate_every or self.total_steps
-        trained = self.section.epochs * int(self.plan.lengths.sum())
-        affordable = 0.25 * 3 * trained / int(self.validation.lengths().sum())
-        return max(1, round(self.total_steps / max(1, min(20, int(affordable)))))
-
-    @cached_property
-    def schedule(self) -> Schedule:
-        """The learning rate's course."""
-        warmup = round(self.section.warmup * self.total_steps)
-        return Schedule(self.section.learning_rate, self.total_steps, warmup, self.section.schedule)
-
-    @property
-    def finished(self) -> bool:
-        """Nothing is left to do."""
-        return self.state.stopped or self.state.step >= self.total_steps
-
-    def scaler_state(self) -> dict[str, Any]:
-        """Numbers of the float16 loss scaler; empty with other formats."""
-        scaler = self.accelerator.scaler
-        return dict(scaler.state_dict()) if scaler is not None else {}
-
-
-def precision(wanted: recipe.Train) -> str:
-    """Number format of matrix products, as Accelerate calls it; `auto` takes what the hardware computes in silicon.
-
-    A CPU without bfloat16 instructions emulates them several times slower than float32; a GPU before Ampere has none.
-    """
-    names = {"float32": "no", "bfloat16": "bf16", "float16": "fp16"}
-    if wanted.precision != "auto":
-        return names[wanted.precision]
-    if torch.cuda.is_available():
-        return "bf16" if torch.cuda.get_device_capability() >= (8, 0) else "fp16"
-    capabilities = torch.cpu.get_capabilities()
-    return "bf16" if capabilities.get("amx_bf16") or capabilities.get("amx_tile") else "no"
-
-
-def start(
-    model: torch.nn.Module, section: recipe.Train, train: TokenShards, validation: TokenShards, seed: int
-) -> Training:
-    """Make a training ready at its first step."""
-    AcceleratorState._reset_state(
-        reset_partial_state=True
-    )  # a second training in one process may use another precision
-    accelerator = Accelerator(mixed_precision=precision(section))
-    optimizer = optimizer_for(model, section)
-    model, optimizer = accelerator.prepare(model, optimizer)
-    plan = BatchPlan(train.lengths(), section.batch_size, seed)
-    return Training(model, optimizer, accelerator, section, train, validation, plan, TrainState())
-
-
-def optimizer_for(model: torch.nn.Module, section: recipe.Train) -> torch.optim.AdamW:
-    """AdamW (Loshchilov and Hutter 2019) with weight decay on matrices only; groups carry their weights' names."""
-    weights = trainable_weights(model)
-    matrices = {name: weight for name, weight in weights.items() if weight.ndim >= 2}
-    vectors = {name: weight for name, weight in weights.items() if weight.ndim < 2}
-    groups = [
-        {"params": list(part.values()), "names": list(part), "weight_decay": decay}
-        for part, decay in ((matrices, section.weight_decay), (vectors, 0.0))
-        if part
-    ]
-    return torch.optim.AdamW(groups, lr=section.learning_rate, betas=(0.9, 0.999), eps=1e-8)
+    validation_token_accuracy: float
 
 
 def steps(training: Training, save: Callable[[Training], None]) -> Iterator[StepRecord]:
@@ -159,6 +66,7 @@ def steps(training: Training, save: Callable[[Training], None]) -> Iterator[Step
     A record is yielded before its checkpoint is saved, so that the metrics file is never behind a checkpoint.
     """
     state = training.state
+    training.settled = settle(training)
     if state.step == 0 and state.first_loss is None:
         _measure_before(training)
         save(training)
@@ -168,8 +76,8 @@ def steps(training: Training, save: Callable[[Training], None]) -> Iterator[Step
         if not len(training.validation):
             state.best_step = state.step
         elif state.step % training.validate_every == 0 or state.step == training.total_steps:
-            record["validation_loss"] = validation_loss(training)
-            improved = _judge(state, record["validation_loss"], training.section.patience)
+            record["validation_loss"], record["validation_token_accuracy"] = validate(training)
+            improved = _judge(state, record["validation_loss"], training.section.validation.patience)
         yield record
         if improved or _checkpoint_due(training):
             save(training)
@@ -179,27 +87,21 @@ def _checkpoint_due(training: Training) -> bool:
     return training.finished or training.state.step % training.section.checkpoint_every == 0
 
 
-def validation_loss(training: Training) -> float:
-    """Mean negative log likelihood per supervised token over the validation sequences."""
-    total, count = 0.0, 0
-    training.model.eval()
-    everything = np.arange(len(training.validation))
-    for members in micro_batches(everything, training.validation.lengths(), training.section.micro_batch_tokens):
-        batch = collate(training.validation, members).to(training.accelerator.device)
-        with torch.no_grad():
-            logits = training.model(
-                input_ids=batch.input_ids, attention_mask=batch.attention_mask, use_cache=False
-            ).logits
-        loss, tokens = token_losses(logits, batch.targets)
-        total, count = total + loss.item(), count + tokens
-    training.model.train()
-    return total / count
+def validate(training: Training) -> tuple[float, float]:
+    """Over the validation sequences: mean negative log likelihood per supervised token, and the share of tokens hit."""
+    split = training.measured
+    training.forward.eval()
+    with torch.no_grad(), torch.compiler.set_stance("force_eager"):  # not worth compiling a second time
+        loss, hits = _sums(training, split, np.arange(len(split.lengths)))
+    training.forward.train()
+    count = int(split.supervised.sum())
+    return loss / count, hits / count
 
 
 def _measure_before(training: Training) -> None:
     """The validation loss of the untouched model: where the curve begins, and what training must beat."""
     if len(training.validation):
-        loss = validation_loss(training)
+        loss, _ = validate(training)
         training.state.first_loss = training.state.best_loss = training.state.last_loss = loss
 
 
@@ -208,34 +110,69 @@ def _step(training: Training) -> StepRecord:
     started = time.monotonic()
     epoch, position = divmod(state.step, plan.steps_per_epoch)
     members = plan.epoch(epoch)[position]
-    batches = [
-        collate(training.train, part)
-        for part in micro_batches(members, plan.lengths, training.section.micro_batch_tokens)
-    ]
-    supervised = sum(int((batch.targets != IGNORED).sum()) for batch in batches)
+    supervised = int(training.learnt.supervised[members].sum())
     rate = training.schedule.at(state.step)
     for group in training.optimizer.param_groups:
         group["lr"] = rate
-    training.model.train()
-    total = 0.0
-    for batch in (batch.to(training.accelerator.device) for batch in batches):
-        logits = training.model(input_ids=batch.input_ids, attention_mask=batch.attention_mask, use_cache=False).logits
-        loss, _ = token_losses(logits, batch.targets)
-        training.accelerator.backward(loss / supervised)
-        total += loss.item()
+    training.forward.train()
+    total, hits = _sums(training, training.learnt, members, factor=1 / supervised)
     if not math.isfinite(total):
         raise UserError(f"the loss of step {state.step + 1} is {total}: the training has diverged",
                         next_step="lower train.learning_rate, for example to a third of what it is.")  # fmt: skip
-    training.accelerator.clip_grad_norm_(training.model.parameters(), training.section.max_gradient_norm)
+    training.team.add_gradients(training.model.parameters())
+    norm = training.accelerator.clip_grad_norm_(training.model.parameters(), training.section.max_gradient_norm)
     training.optimizer.step()
     training.optimizer.zero_grad()
     state.step += 1
     state.tokens += supervised
     seconds = time.monotonic() - started
-    return {
-        "step": state.step, "epoch": round(state.step / plan.steps_per_epoch, 4), "loss": total / supervised, "learning_rate": rate,
-        "tokens": state.tokens, "tokens_per_second": round(supervised / seconds, 1), "seconds": round(seconds, 4),
+    record: StepRecord = {
+        "step": state.step, "epoch": round(state.step / plan.steps_per_epoch, 4), "loss": total / supervised,
+        "token_accuracy": hits / supervised, "learning_rate": rate, "gradient_norm": _number(norm), "tokens": state.tokens,
+        "tokens_per_second": round(float(plan.lengths[members].sum()) / seconds, 1),
+        "memory_bytes": memory.peak_bytes(training.accelerator.device), "seconds": round(seconds, 4),
     }  # fmt: skip
+    return record
+
+
+def _number(norm: torch.Tensor | None) -> float | None:
+    """The gradient's norm; none where float16 overflowed, so that the step was left out and the loss scale lowered."""
+    found = float(norm) if norm is not None else math.nan
+    return found if math.isfinite(found) else None
+
+
+def _sums(
+    training: Training, split: Split, members: npt.NDArray[np.int64], *, factor: float | None = None
+) -> tuple[float, float]:
+    """Loss in nats and hits, summed over sequences of a split and over processes.
+
+    With a factor the passes run backwards too, on the loss times the factor.
+    """
+    device = training.accelerator.device
+    loss, hits = torch.zeros((), device=device), torch.zeros((), dtype=torch.long, device=device)
+    for one in _passes(training, split, members):
+        sums = training.forward((collate(split.shards, one) if one else idle_batch()).to(device))
+        if factor is not None:
+            training.accelerator.backward(sums.loss * (factor if one else 0.0))
+        if one:
+            loss, hits = loss + sums.loss.detach(), hits + sums.hits
+    total, right = training.team.add(*torch.stack([loss.double(), hits.double()]).tolist())
+    return total, right
+
+
+def _passes(training: Training, split: Split, members: npt.NDArray[np.int64]) -> list[Pass | None]:
+    """This process's passes over its share of some sequences.
+
+    Where weights are sharded, all processes must run as many passes, so None stands for an idle one.
+    """
+    settled, team = training.settled, training.team
+    shares = [
+        packing.passes(share, split.lengths, most_tokens=settled.micro_batch_tokens, packed=settled.packed)
+        for share in packing.deal(members, split.lengths, team.size)
+    ]
+    together = max(map(len, shares)) if sharding.is_sharded(training.objective) else 0
+    mine = shares[team.rank]
+    return [*mine, *[None] * (together - len(mine))]
 
 
 def _judge(state: TrainState, loss: float, patience: int) -> bool:

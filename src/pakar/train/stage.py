@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
 
-from pakar import files, progress
+from pakar import files, progress, recipe, records
 from pakar.errors import DataError
 from pakar.models import base as base_models
 from pakar.models.base import BaseModel
@@ -18,60 +19,124 @@ from pakar.models.prompt import Renderer, renderer
 from pakar.models.tuned import PROVENANCE
 from pakar.run import Run, section_fingerprint
 from pakar.shards import TokenShards
-from pakar.train import checkpoint, loop
-from pakar.train.adapter import make_trainable, save
-from pakar.train.checkpoint import TrainState
-from pakar.train.loop import StepRecord, Training
+from pakar.train import allocator, checkpoint, interrupt, loop, origin, plan, resume, room, stopping, trackers
+from pakar.train.adapter import Trainable, load_trainable, load_weights, save, trainable_weights
+from pakar.train.checkpoint import Position, TrainState
+from pakar.train.launch import sharding, start
+from pakar.train.launch.team import Team
+from pakar.train.loop import Training
+from pakar.train.origin import Origin
+from pakar.train.precision import compute_dtype
+from pakar.train.saver import Saver
+from pakar.train.watch import watching
 
 OVERFITTING = 1.02
 """Warn when the last validation loss is this many times the best one."""
 
 
-def train(run: Run) -> None:
+def train(run: Run, *, restart: bool = False) -> None:
     """Train the model of a run; an interrupted training goes on from its last whole checkpoint, to the same weights.
+
+    Args:
+        run: What to train, and where.
+        restart: Throw an unfinished training away and begin again; a finished one stays.
 
     Raises:
         DataError: there is nothing to train on.
-        RecipeError: base model or method cannot be used.
+        RecipeError: base model or method cannot be used, or an unfinished training was made from something else.
+        ResourceError: memory or disk are not enough; what was saved can be gone on with.
     """
+    trackers.check(run.recipe.train.trackers)
     base = base_models.find(run.recipe.model)
     prompts = renderer(base.tokenizer(), run.recipe.model.system_prompt)
-    with run.stage("train", _inputs(run, base, prompts)) as work:
+    if restart and records.discard_unfinished(run.stage_dir("train")):
+        progress.note("train: the unfinished training is thrown away, as --restart asks")
+    inputs = _inputs(run, base, prompts)
+    with run.stage("train", _section(run) | inputs, keep_unfinished=True) as work:
         if work is None:
             return
-        # 1. Open the shards; refuse to train on nothing.
-        train_shards, validation_shards = (TokenShards(run.tokens_dir(name)) for name in ("train", "validation"))
-        _check_there_is_something_to_learn(train_shards)
-        # 2. Load the base model and unfreeze what the method trains.
-        transformers.set_seed(run.recipe.seed)
-        torch.use_deterministic_algorithms(mode=True, warn_only=True)
-        model = make_trainable(base.load(), run.recipe.train.method)
-        training = loop.start(model, run.recipe.train, train_shards, validation_shards, run.recipe.seed)
-        # 3. Go on from the last checkpoint, if there is one.
-        _resume(training, run)
-        # 4. Train, one record per step.
-        _follow(training, run)
-        # 5. Take the best checkpoint's weights and write the model.
-        unwrapped = training.accelerator.unwrap_model(training.model)
-        checkpoint.restore_weights(_best(run, training.state), unwrapped)
-        _write_model(run, unwrapped, base, prompts)
-        facts = _facts(run, training)
-        files.write_json(run.training_file, facts)
+        made_from = origin.of(run.recipe.train, inputs)
+        resume.check(run.checkpoints_dir, made_from)
+        files.write_json(run.training_origin_file, made_from)
+        start.train(run, fit)
+        facts = files.read_json(run.training_file)
         weights = sorted(run.model_dir.glob("*.safetensors"))
         work.outputs = {"model": files.tree_sha256(weights, run.model_dir)}
         work.provenance = {"base": {"name": base.name, "revision": base.revision, "fingerprint": base.fingerprint}}
-        work.counts = {"steps": training.state.step, "tokens": training.state.tokens}
+        work.counts = {"steps": facts["steps"], "tokens": facts["tokens"]}
         _say(facts)
 
 
+def fit(run: Run, team: Team) -> None:
+    """Train and write the model and training.json, going on from the last checkpoint if there is one.
+
+    Done by every process of a team; its leader alone writes.
+    """
+    made_from = files.read_json(run.training_origin_file)
+    with room.remedies(run.checkpoints_dir, run.recipe.train):
+        # 1. Open the shards; refuse to train on nothing.
+        train_shards, validation_shards = (TokenShards(run.tokens_dir(name)) for name in ("train", "validation"))
+        _check_there_is_something_to_learn(train_shards)
+        # 2. Load the base model and unfreeze what the method trains, if it can fit into memory.
+        if team.leads:
+            plan.check(run.recipe)
+        team.wait()
+        allocator.keep_compact()
+        base = base_models.find(run.recipe.model)
+        transformers.set_seed(run.recipe.seed)
+        torch.use_deterministic_algorithms(mode=True, warn_only=True)
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined] # slow, for memory that is written anyway
+        model = _load(base, run.recipe.train, team)
+        transformers.set_seed(run.recipe.seed + team.rank)  # the same weights everywhere, and dropout of one's own
+        training = loop.start(model, run.recipe.train, train_shards, validation_shards, seed=run.recipe.seed, team=team)
+        # 3. Go on from the last checkpoint, if there is one.
+        with team.leader_first():  # who clears away what is harmed
+            found = resume.find(run.checkpoints_dir, made_from)
+        if found is not None:
+            resume.restore(found, training, team.rank)
+        if team.leads:
+            resume.cut_metrics(run.train_metrics_file, training.state.step)
+        # 4. Train, one record per step.
+        looked = _follow(training, run, made_from)
+    # 5. Take the best checkpoint's weights and write the model.
+    if team.leads:
+        best = checkpoint.read_weights(checkpoint.path_of(run.checkpoints_dir, training.state.best_step))
+        _write_model(run, model, base, best)
+        files.write_json(run.training_file, _with_endings(run, training, base) | looked)
+    team.wait()
+
+
+def _load(base: BaseModel, section: recipe.Train, team: Team) -> Trainable:
+    """The model to train; one that is to be sharded is not yet on the GPU."""
+    compute = compute_dtype(section)
+    if not sharding.wanted(section) or team.size == 1:
+        return load_trainable(base, section.method, compute)
+    storage = sharding.storage(section, compute)
+    return load_trainable(base, section.method, compute, storage=storage, to=torch.device("cpu"))
+
+
+def _section(run: Run) -> dict[str, str]:
+    """Fingerprint of the recipe's section, without what only looks on or only says where the work is done."""
+    only_looking = {"checkpoint_every": 1, "trackers": (), "launch": recipe.Here()}
+    return {"train section": section_fingerprint(run.recipe.train.model_copy(update=only_looking))}
+
+
 def _inputs(run: Run, base: BaseModel, prompts: Renderer) -> dict[str, str]:
+    """Fingerprints of what is trained on, beside the recipe's section. Token shards are read, not trusted.
+
+    Raises:
+        DataError: the token shards are not those that prepare wrote.
+    """
+    recorded = run.output("prepare", "tokens")
+    paths = [path for name in ("train", "validation") for path in run.tokens_dir(name).glob("*.arrow")]
+    if files.tree_sha256(paths, run.stage_dir("prepare")) != recorded:
+        raise DataError(f"the token shards in {run.stage_dir('prepare') / 'tokens'} are not those that prepare wrote",
+                        next_step="`pakar prepare RECIPE` writes them again.")  # fmt: skip
     return {
-        # How often a checkpoint is saved changes nothing in the weights, so it may change while a training is unfinished.
-        "train section": section_fingerprint(run.recipe.train.model_copy(update={"checkpoint_every": 1})),
         "seed": str(run.recipe.seed),
         "base model": base.fingerprint,
         "prompt template": prompts.fingerprint,
-        "prepared data": run.output("prepare", "tokens"),
+        "prepared data": recorded,
         "hardware": f"{base_models.device().type} {loop.precision(run.recipe.train)}, {torch.get_num_threads()} threads",
     }
 
@@ -82,64 +147,64 @@ def _check_there_is_something_to_learn(shards: TokenShards) -> None:
                         next_step="look at prepare/ledger.json in the run directory, then mend the data or the split.")  # fmt: skip
 
 
-def _resume(training: Training, run: Run) -> None:
-    """Restore the last whole checkpoint and cut the metrics file back to it; without one, begin afresh."""
-    found = checkpoint.latest(run.checkpoints_dir)
-    if found is None:
-        files.remove(run.checkpoints_dir)
-        files.remove(run.train_metrics_file)
-        return
-    unwrapped = training.accelerator.unwrap_model(training.model)
-    training.state, scaler = checkpoint.restore(found, unwrapped, training.optimizer)
-    if training.accelerator.scaler is not None:
-        training.accelerator.scaler.load_state_dict(scaler)
-    lines = [
-        record for record in files.read_json_lines(run.train_metrics_file) if record["step"] <= training.state.step
-    ]
-    files.write_json_lines(run.train_metrics_file, lines)
-    progress.note(f"train: goes on from step {training.state.step} of {training.total_steps}")
-
-
-def _follow(training: Training, run: Run) -> None:
-    """Run the loop: write every record at once, show progress, save checkpoints."""
+def _follow(training: Training, run: Run, made_from: Origin) -> dict[str, Any]:
+    """Run the loop: write every record at once, show it, save checkpoints, leave when asked to; returns more for training.json."""
     run.train_metrics_file.parent.mkdir(parents=True, exist_ok=True)
+    position = Position(made_from, origin.order_fingerprint(training.plan), training.total_steps)
+    room.warn_before_start(run.checkpoints_dir, _checkpoint_bytes(training))
     with (
-        run.train_metrics_file.open("a", encoding="utf-8") as file,
-        progress.track("training", training.total_steps) as tracker,
+        (run.train_metrics_file if training.team.leads else Path(os.devnull)).open("a", encoding="utf-8") as file,
+        interrupt.listening() as stop,
+        watching(run, training) as watch,
     ):
+        saver = Saver(run.checkpoints_dir, position, stop)
 
         def save_checkpoint(now: Training) -> None:
-            os.fsync(file.fileno())  # the metrics are never behind the checkpoint that belongs to them
-            unwrapped = now.accelerator.unwrap_model(now.model)
-            checkpoint.save(run.checkpoints_dir, unwrapped, now.optimizer, now.scaler_state(), now.state)
+            if now.team.leads:
+                os.fsync(file.fileno())  # the metrics are never behind the checkpoint that belongs to them
+            saver.save(now)
 
-        tracker.advance(training.state.step)
-        for record in loop.steps(training, save_checkpoint):
+        for record in map(watch.complete, loop.steps(training, save_checkpoint)):
             file.write(json.dumps(record) + "\n")
             file.flush()
-            tracker.advance(1, _detail(record, training.state))
+            watch.show(record)
+            if training.team.most(stop.signal):
+                save_checkpoint(training)
+        return watch.facts()
 
 
-def _detail(record: StepRecord, state: TrainState) -> str:
-    validation = f", validation {state.last_loss:.3f}" if state.last_loss is not None else ""
-    return f"loss {record['loss']:.3f}{validation}, {record['tokens_per_second']:,.0f} tokens/s"
+def _checkpoint_bytes(training: Training) -> int:
+    weights = trainable_weights(training.accelerator.unwrap_model(training.model))
+    return room.expected_bytes(weights, 1 if "8bit" in training.section.optimizer.kind else 4)
 
 
-def _best(run: Run, state: TrainState) -> Path:
-    return run.checkpoints_dir / f"step-{state.best_step:08d}"
-
-
-def _write_model(run: Run, model: torch.nn.Module, base: BaseModel, prompts: Renderer) -> None:
+def _write_model(run: Run, model: torch.nn.Module, base: BaseModel, best: Mapping[str, torch.Tensor]) -> None:
     """Weights, tokenizer, chat template and provenance, visible all at once."""
+    prompts = renderer(base.tokenizer(), run.recipe.model.system_prompt)
+    if not sharding.is_sharded(model):
+        load_weights(model, best)
     provenance = {
         "base": base.name, "base_revision": base.revision, "base_fingerprint": base.fingerprint,
         "prompt_fingerprint": prompts.fingerprint, "system_prompt": prompts.system_prompt, "end_id": prompts.end_id,
         "context_tokens": min(run.recipe.model.context_tokens, base.context_limit()),
+        "method": run.recipe.train.method.model_dump(mode="json"),
+        "base_dtype": str(model.get_input_embeddings().weight.dtype).removeprefix("torch."),  # type: ignore[operator]
     }  # fmt: skip
     with files.replacing_directory(run.model_dir) as temporary:
-        save(model, temporary)  # type: ignore[arg-type]
+        save(model, temporary, best if sharding.is_sharded(model) else None)
         prompts.tokenizer.save_pretrained(str(temporary))
         (temporary / PROVENANCE).write_text(json.dumps(provenance, indent=2) + "\n", encoding="utf-8")
+
+
+def _with_endings(run: Run, training: Training, base: BaseModel) -> dict[str, Any]:
+    """The content of training.json, with how answers end; a model in shards cannot answer by itself."""
+    facts = _facts(run, training)
+    if sharding.is_sharded(training.objective):
+        return facts
+    prompts = renderer(base.tokenizer(), run.recipe.model.system_prompt)
+    model = training.accelerator.unwrap_model(training.model)
+    ends = stopping.look(run, model, prompts, min(run.recipe.model.context_tokens, base.context_limit()))
+    return stopping.noted(facts, ends, prompts)
 
 
 def _facts(run: Run, training: Training) -> dict[str, Any]:
@@ -158,9 +223,13 @@ def _facts(run: Run, training: Training) -> dict[str, Any]:
         "best_validation_loss": state.best_loss,
         "last_validation_loss": state.last_loss,
         "stopped": "early" if state.stopped else "finished",
+        "changes": state.changes,
         "warning": _warning(state),
         "precision": {"no": "float32", "bf16": "bfloat16", "fp16": "float16"}[loop.precision(run.recipe.train)],
         "device": str(training.accelerator.device),
+        "processes": training.team.size,
+        "sharding": "full" if sharding.is_sharded(training.objective) else "none",
+        "settled": state.settled,
         "tokens": state.tokens,
         "seconds": round(sum(record["seconds"] for record in records), 1),
     }
@@ -189,5 +258,5 @@ def _say(facts: dict[str, Any]) -> None:
     progress.note(
         f"train: {facts['steps']} steps, {facts['trainable_parameters']:,} of {facts['total_parameters']:,} weights trained{validation}"
     )
-    if facts["warning"]:
-        progress.warn(facts["warning"])
+    for warning in filter(None, (facts["warning"], facts.get("answers_warning"))):
+        progress.warn(warning)

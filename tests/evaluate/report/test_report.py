@@ -396,5 +396,41 @@ def test_card_tells_how_to_load_whole_models_and_adapters(tmp_path: Path) -> Non
     adapter = synthetic.complete(tmp_path / "adapter")
     write(whole)
     write(adapter)
-    assert "AutoModelForCausalLM.from_pretrained" in whole.model_card_file.read_text(encoding="utf-8")
-    assert "AutoPeftModelForCausalLM.from_pretrained" in adapter.model_card_file.read_text(encoding="utf-8")
+    assert 'AutoModelForCausalLM.from_pretrained("train/model")' in whole.model_card_file.read_text(encoding="utf-8")
+    assert 'PeftModel.from_pretrained(base, "train/model")' in adapter.model_card_file.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("double", [True, False])
+def test_card_puts_an_adapter_of_a_base_in_4_bits_on_a_base_in_4_bits(tmp_path: Path, *, double: bool) -> None:
+    method = {"kind": "qlora", "rank": 8, "targets": ["q_proj"], "double_quantisation": double}
+    run = synthetic.complete(tmp_path, model={"base": "openai-community/gpt2"}, train={"method": method})
+    write(run)
+    card = run.model_card_file.read_text(encoding="utf-8")
+    assert report_json(run)["method"] == "QLoRA, rank 8, alpha 32, dropout 0.05, on q_proj"
+    assert yaml.safe_load(card.split("---")[1])["tags"] == ["pakar", "qlora"]
+    assert f"bnb_4bit_use_double_quant={double}" in card
+    assert 'from_pretrained("openai-community/gpt2", dtype="float32", quantization_config=four_bits)' in card
+    program = card.split("```python\n")[1].split("```")[0]
+    compile(program, "MODEL_CARD.md", "exec")
+    assert 'from_pretrained(base, "train/model")' in program
+
+
+def test_page_and_card_tell_what_training_needed_and_how_it_was_computed(tmp_path: Path) -> None:
+    run = synthetic.complete(tmp_path)
+    best = files.read_json(run.training_file)["best_step"]
+    steps = files.read_json_lines(run.train_metrics_file)
+    kept = {best: {"validation_token_accuracy": 0.4321, "memory_bytes": 3 * 2**29}}
+    files.write_json_lines(run.train_metrics_file, [row | kept.get(row["step"], {}) for row in steps])
+    settled = {"packed": True, "micro_batch_tokens": 4096, "gradient_checkpointing": False, "compiled": True}
+    more = {"settled": settled, "processes": 2, "sharding": "full", "stopping": {"ended": 3, "answers": 4}}
+    files.write_json(run.training_file, files.read_json(run.training_file) | more)
+    expected = [
+        ["Validation tokens predicted right", "43 %"],
+        ["Answers that ended by themselves", "3 of 4, greedily, to validation questions"],
+        ["Most memory", "1.5 GiB"],
+        ["Computed", "in float32, by 2 processes, the model spread over them, several examples in a row, at most 4,096 tokens at once, compiled"],
+    ]  # fmt: skip
+    assert report_json(run)["course"] == expected
+    for path in (run.report_html, run.model_card_file):
+        shown = path.read_text(encoding="utf-8")
+        assert all(name in shown and value in shown for name, value in expected)

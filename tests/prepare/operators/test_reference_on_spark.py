@@ -7,8 +7,8 @@ import pytest
 from pyspark.sql import functions
 
 from pakar.prepare.operators.reference_scientific import clean_as_reference
-from pakar.prepare.spark import session
 from pakar.recipe import Spark
+from pakar.spark import session
 from tests.prepare import spark_cluster
 
 pytestmark = spark_cluster.needs_spark

@@ -77,7 +77,7 @@ def test_flags_are_appended_and_contents_rewritten_by_role() -> None:
     assert rows["flags"].to_list() == [["x", "y"], ["y"]]
     done = rewrite(rows, lambda texts: texts.str.replace("b", "B").str.replace("a", "A"), ("assistant",))
     assert contents(done) == ["B", "d"]
-    assert done["messages"][0].to_list()[0] == {"role": "user", "content": "a"}
+    assert done["messages"][0].to_list()[0] == {"role": "user", "content": "a", "learn": None}
     assert done["touched"].to_list() == [True, False]
 
 

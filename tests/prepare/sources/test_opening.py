@@ -22,7 +22,7 @@ def test_a_missing_file_names_the_nearest(tmp_path: Path) -> None:
     assert "faq_98.csv" in caught.value.next_step
 
 
-@pytest.mark.parametrize("content", [b"", gzip.compress(b"")])
+@pytest.mark.parametrize("content", [b"", gzip.compress(b"", mtime=0)])
 def test_an_empty_file_is_an_error(tmp_path: Path, content: bytes) -> None:
     with pytest.raises(DataError, match="is empty"):
         read(write(tmp_path / "a.csv", content))
@@ -37,13 +37,13 @@ def test_a_file_without_records_is_an_error(tmp_path: Path, content: str) -> Non
 @pytest.mark.parametrize(
     ("ending", "content"),
     [
-        ("csv.gz", gzip.compress(TABLE.encode())),
+        ("csv.gz", gzip.compress(TABLE.encode(), mtime=0)),
         ("csv.zst", zstandard.compress(TABLE.encode())),
         ("csv.bz2", bz2.compress(TABLE.encode())),
-        ("csv", gzip.compress(TABLE.encode())),
-        ("csv.gz", gzip.compress(TABLE[:30].encode()) + gzip.compress(TABLE[30:].encode())),
+        ("csv", gzip.compress(TABLE.encode(), mtime=0)),
+        ("csv.gz", gzip.compress(TABLE[:30].encode(), mtime=0) + gzip.compress(TABLE[30:].encode(), mtime=0)),
         ("csv.zst", zstandard.compress(TABLE[:30].encode()) + zstandard.compress(TABLE[30:].encode())),
-        ("csv.gz", gzip.compress(TABLE.encode()) + bytes(512)),
+        ("csv.gz", gzip.compress(TABLE.encode(), mtime=0) + bytes(512)),
         ("csv.gz", TABLE.encode()),
     ],
 )

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pakar import files, recipe_file
-from pakar.evaluate.report import answers, method, stale, verdict
+from pakar.evaluate.report import answers, course, method, stale, verdict
 from pakar.evaluate.report.content import Comparison, Estimate, LossCurve, Metric, Question, Report, Skipped
 from pakar.records import STAGES, StageName
 from pakar.report import ledger, wording
@@ -49,7 +49,7 @@ def collect(run: Run) -> Report:
     found = _measured(run)
     training, provenance = _json(run.training_file), _json(run.directory / "run.json")
     books, statistics = ledger.read(run), dict(_json(run.statistics_file).get("columns", {}))
-    noun = _noun(statistics)
+    noun, trained_by = _noun(statistics), method.settings(run, training)
     records: dict[str, dict[str, Any]] = {stage: _record(run, stage) for stage in STAGES}
     old = stale.found(records) if found.metrics else ()
     warnings = verdict.warnings(training.get("warning"), found.tested, noun, books, found.questions)
@@ -70,7 +70,9 @@ def collect(run: Run) -> Report:
         statistics=statistics,
         loss_curve=_loss_curve(run, training),
         training=training,
-        method=method.describe(run, training),
+        course=course.course(training, files.read_json_lines(run.train_metrics_file)),
+        method=method.describe(trained_by),
+        method_settings=trained_by,
         seconds={stage: float(record["seconds"]) for stage, record in records.items() if "seconds" in record},
         fingerprints=_fingerprints(records),
         base=_base(run),

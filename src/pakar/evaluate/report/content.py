@@ -137,6 +137,8 @@ class Report:
     Attributes:
         noun: What the test split holds: questions, texts or examples.
         training: The content of training.json.
+        course: What training needed and how it was computed, as (name, value).
+        method: In words; `method_settings` holds its values.
         statistics: Column → unit → figures, as in statistics.json.
         seconds: Stage → seconds it took.
         fingerprints: (stage, in or out, name, value).
@@ -161,7 +163,9 @@ class Report:
     statistics: dict[str, dict[str, dict[str, Any]]]
     loss_curve: LossCurve | None
     training: dict[str, Any]
+    course: tuple[tuple[str, str], ...]
     method: str
+    method_settings: dict[str, Any]
     seconds: dict[str, float]
     fingerprints: tuple[tuple[str, str, str, str], ...]
     base: str

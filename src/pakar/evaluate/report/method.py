@@ -6,23 +6,40 @@ from collections.abc import Mapping
 from typing import Any
 
 from pakar import files
-from pakar.recipe import Lora
 from pakar.run import Run
 
+ADAPTERS = {"lora": "LoRA", "qlora": "QLoRA"}
+"""Methods whose model is an adapter beside its base, and what they are called."""
 
-def describe(run: Run, training: Mapping[str, Any]) -> str:
-    """The method of the tuned model, of the recipe's where none is trained yet."""
-    wanted = run.recipe.train.method
-    kind = str(training.get("method") or wanted.kind)
-    if kind != "lora":
-        return "all weights" if kind == "full" else kind
-    written = files.read_json_if_whole(run.model_dir / "adapter_config.json")
-    if written is not None:
-        figures = [written.get(name) for name in ("r", "lora_alpha", "lora_dropout", "target_modules")]
-        return _lora(*figures) if None not in figures else "LoRA"
-    return _lora(wanted.rank, wanted.alpha, wanted.dropout, wanted.targets) if isinstance(wanted, Lora) else "LoRA"
+_IN_PEFT = {"rank": "r", "alpha": "lora_alpha", "dropout": "lora_dropout", "targets": "target_modules"}
 
 
-def _lora(rank: Any, alpha: Any, dropout: Any, targets: Any) -> str:
+def settings(run: Run, training: Mapping[str, Any]) -> dict[str, Any]:
+    """The method of the tuned model with all its values; that of the recipe where none is trained yet.
+
+    `base_dtype` among them is the number format that the base model was loaded in.
+
+    Args:
+        run: Whose.
+        training: The content of training.json.
+    """
+    wanted = run.recipe.train.method.model_dump(mode="json")
+    kind = str(training.get("method") or wanted["kind"])
+    known = files.read_json_if_whole(run.model_dir / "pakar.json") or {}
+    found = next((one for one in (known.get("method"), wanted) if one and one.get("kind") == kind), {"kind": kind})
+    written = files.read_json_if_whole(run.model_dir / "adapter_config.json") or {}
+    found = {**found, "base_dtype": str(known.get("base_dtype", "float32"))}
+    return found | {name: written[key] for name, key in _IN_PEFT.items() if kind in ADAPTERS and key in written}
+
+
+def describe(method: Mapping[str, Any]) -> str:
+    """The method in one line; see `settings`."""
+    kind = method["kind"]
+    if kind not in ADAPTERS:
+        return "all weights" if kind == "full" else str(kind)
+    if not all(name in method for name in _IN_PEFT):
+        return ADAPTERS[kind]
+    targets = method["targets"]
     named = targets if isinstance(targets, str) else ", ".join(targets)
-    return f"LoRA, rank {rank}, alpha {alpha:g}, dropout {dropout:g}, on {named}"
+    figures = f"rank {method['rank']}, alpha {method['alpha']:g}, dropout {method['dropout']:g}"
+    return f"{ADAPTERS[kind]}, {figures}, on {named}"

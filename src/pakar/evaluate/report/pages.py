@@ -11,6 +11,7 @@ import yaml
 
 from pakar.evaluate.report import charts
 from pakar.evaluate.report.content import Comparison, Estimate, Metric, Report
+from pakar.evaluate.report.method import ADAPTERS
 from pakar.report import wording
 from pakar.report.environment import environment
 
@@ -41,7 +42,7 @@ def as_json(report: Report) -> dict[str, Any]:
 def _render(template: str, report: Report) -> str:
     pages = environment("pakar.evaluate.report")
     pages.filters["md"] = markdown
-    tools = (charts, wording, is_estimate, value, change, direction, facts, card_header)
+    tools = (charts, wording, is_estimate, value, change, direction, facts, card_header, is_adapter, on_hub)
     named = {tool.__name__.rpartition(".")[2]: tool for tool in tools}
     return pages.get_template(template).render(report=report, shown_at_once=SHOWN_AT_ONCE, **named)
 
@@ -102,15 +103,23 @@ def facts(report: Report) -> list[tuple[str, str]]:
 
 def card_header(report: Report) -> str:
     """The model card's YAML. A base model is named only if the hub can know it; a licence is the owner's to choose."""
-    adapter = report.method.startswith("LoRA")
+    adapter = is_adapter(report)
     header: dict[str, Any] = {"library_name": "peft" if adapter else "transformers", "pipeline_tag": "text-generation"}
-    if (
-        _HUB_NAME.fullmatch(report.base)
-        and report.base == (report.provenance.get("base") or {}).get("name") != "starter"
-    ):
+    if on_hub(report):
         header |= {"base_model": report.base, "base_model_relation": "adapter" if adapter else "finetune"}
-    header["tags"] = ["pakar", *(["lora"] if adapter else [])]
+    header["tags"] = ["pakar", *([report.method_settings["kind"]] if adapter else [])]
     return yaml.safe_dump(header, sort_keys=False, allow_unicode=True)
+
+
+def is_adapter(report: Report) -> bool:
+    """Whether the tuned model is an adapter beside its base."""
+    return report.method_settings["kind"] in ADAPTERS
+
+
+def on_hub(report: Report) -> bool:
+    """Whether the hub can know the base model by its name."""
+    trained = (report.provenance.get("base") or {}).get("name")
+    return bool(_HUB_NAME.fullmatch(report.base)) and report.base == trained != "starter"
 
 
 def markdown(content: object) -> str:

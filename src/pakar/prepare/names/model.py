@@ -114,7 +114,7 @@ def load(name_or_path: str) -> NameRecogniser:
             next_step="choose a model with a tokenizer.json.",
         )
     model: Any = AutoModelForTokenClassification.from_pretrained(
-        found.directory, local_files_only=True, use_safetensors=True, trust_remote_code=False
+        found.directory, config=base.configuration(found.directory), use_safetensors=True, **base.NO_CODE
     )
     _check_labels(name_or_path, model.config.id2label)
     return ModelRecogniser(model.eval().to(base.device()), tokenizer)

@@ -15,9 +15,10 @@ from __future__ import annotations
 
 import polars as pl
 
+from pakar.conversation import LEARNT
 from pakar.prepare.frames import Sieved
 from pakar.prepare.operators import TOUCHED, Rows, Tools
-from pakar.prepare.rows import LEARNT, remove, rewrite, said
+from pakar.prepare.rows import remove, rewrite, said
 from pakar.recipe.operators import Boilerplate
 
 NAME = "boilerplate"

@@ -136,7 +136,11 @@ def _chunk(long: pl.DataFrame, section: Length, unit: Unit) -> Sieved:
     )
     rows = numbered.explode("_pieces", empty_as_null=True).with_columns(
         (pl.col("part") * PARTS + pl.int_range(1, pl.len() + 1).over("source", "offset", "part")).cast(RECORDS["part"]),
-        pl.concat_list(pl.struct(pl.lit("text").alias("role"), pl.col("_pieces").alias("content"))).alias("messages"),
+        pl.concat_list(
+            pl.struct(
+                pl.lit("text").alias("role"), pl.col("_pieces").alias("content"), pl.lit(value=True).alias("learn")
+            )
+        ).alias("messages"),
         pl.lit(value=True).alias(TOUCHED),
     )
     return Sieved(rows.select(long.columns), long.filter(~plain))

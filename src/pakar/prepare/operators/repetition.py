@@ -17,9 +17,10 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from pakar.conversation import LEARNT
 from pakar.prepare.frames import Sieved
 from pakar.prepare.operators import Rows, Tools
-from pakar.prepare.rows import LEARNT, remove, said
+from pakar.prepare.rows import remove, said
 from pakar.recipe.operators import Repetition
 
 NAME = "repetition"

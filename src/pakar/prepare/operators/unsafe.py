@@ -19,9 +19,10 @@ from typing import NamedTuple
 
 import polars as pl
 
+from pakar.conversation import LEARNT
 from pakar.prepare.frames import REJECTED, Sieved, nothing
 from pakar.prepare.operators import Rows, Tools
-from pakar.prepare.rows import LEARNT, mark, remove, said
+from pakar.prepare.rows import mark, remove, said
 from pakar.recipe.operators import Unsafe
 
 NAME = "unsafe"

@@ -30,7 +30,7 @@ def with_texts(batch: pl.DataFrame, changed: Mapping[int, Sequence[str]]) -> pl.
     numbers = sorted(changed)
     old = batch["messages"].gather(numbers).to_list()
     new = [
-        [{"role": message["role"], "content": text} for message, text in zip(messages, changed[number], strict=True)]
+        [{**message, "content": text} for message, text in zip(messages, changed[number], strict=True)]
         for number, messages in zip(numbers, old, strict=True)
     ]
     table = pl.DataFrame({"row": numbers, "new": new}, schema={"row": pl.UInt32, "new": MESSAGES})

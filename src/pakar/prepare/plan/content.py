@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import numpy as np
+import numpy.typing as npt
+
 from pakar.prepare.plan.mask import Segment
 from pakar.prepare.sources import Reading
 from pakar.prepare.trace import Way
@@ -43,6 +46,7 @@ class Estimate:
     Attributes:
         rows: Kept, of all sources; repeated rows among them are not known yet.
         tokens: In them.
+        learnt: Tokens among these that the model learns to write.
         seconds: Of reading, cleaning and writing, by `workers` processes, their start included.
         rows_a_second: Of one process.
         workers: Processes.
@@ -51,6 +55,7 @@ class Estimate:
 
     rows: int
     tokens: int
+    learnt: int
     seconds: float
     rows_a_second: float
     workers: int
@@ -71,8 +76,10 @@ class Plan:
         changed: Operator → rows.
         flagged: Flag → rows.
         repeated: Rows looked at that equal another one of them.
+        unlearnable: Rows that leave nothing to learn, as (source, number); the first ones.
         left_out: Kinds of rows that are left out once all rows are known, in words.
         tokens: Summary of tokens a row, of the rows that would be kept; None if there is none.
+        lengths: Tokens of each of these rows.
         longest: Rows over the context, see `statistics.over`.
         estimate: Rows, tokens, time and disk.
         masks: Examples as the model will see them.
@@ -89,8 +96,10 @@ class Plan:
     changed: dict[str, Seen]
     flagged: dict[str, Seen]
     repeated: int
+    unlearnable: tuple[tuple[str, int], ...]
     left_out: tuple[str, ...]
     tokens: dict[str, Any] | None
+    lengths: npt.NDArray[np.int64]
     longest: dict[str, int]
     estimate: Estimate
     masks: tuple[tuple[Segment, ...], ...]
@@ -111,6 +120,7 @@ def as_json(found: Plan) -> dict[str, Any]:
             for part in ("rejected", "changed", "flagged")
         },
         "repeated": found.repeated,
+        "unlearnable": [{"source": source, "offset": offset} for source, offset in found.unlearnable],
         "left_out": list(found.left_out),
         "tokens": found.tokens,
         "longest": found.longest,

@@ -29,13 +29,14 @@ def estimate(looks: Sequence[Look], recipe: Recipe, context_tokens: int) -> Esti
         context_tokens: Longest example.
     """
     executor = recipe.prepare.executor
-    rows = tokens = seconds = disk = 0.0
+    rows = tokens = learnt = seconds = disk = 0.0
     for one in looks:
         started = time.perf_counter()
         made = _written(one.kept, context_tokens)
         took = one.seconds + time.perf_counter() - started
         rows += len(one.kept) * one.weight
         tokens += int((one.kept["question_tokens"] + one.kept["answer_tokens"]).sum() or 0) * one.weight
+        learnt += int(one.kept["loss_mask"].list.sum().sum() or 0) * one.weight
         seconds += took * one.weight
         disk += made * one.weight
     share = min(1.0, recipe.prepare.sample.rows / max(rows, 1)) if recipe.prepare.sample else 1.0
@@ -43,6 +44,7 @@ def estimate(looks: Sequence[Look], recipe: Recipe, context_tokens: int) -> Esti
     return Estimate(
         rows=round(rows * share),
         tokens=round(tokens * share),
+        learnt=round(learnt * share),
         seconds=elapsed(seconds, executor),
         rows_a_second=whole / max(seconds, 1e-6),
         workers=_workers(executor),

@@ -24,6 +24,10 @@ from pakar.prepare.plan.ways import ways
 from pakar.prepare.sources import Reading
 from pakar.recipe import Prepare, Recipe
 
+NOTHING_TO_LEARN = ("empty_answer", "nothing_learnt", "prompt_too_long")
+"""Reasons of rows whose every token would be masked."""
+NAMED = 5
+"""Rows of a source that are named."""
 MASKS = 2
 """Examples that are shown with their mask."""
 WARM_UP = 20
@@ -42,9 +46,9 @@ def look(recipe: Recipe, *, rows: int = 2_000, show: int = 0) -> Plan:
         DataError: a source cannot be used, or holds no rows.
         RecipeError: the base model cannot be found.
     """
+    readings = tuple(sources.resolve(source) for source in recipe.prepare.sources)
     base = base_models.find(recipe.model)
     context_tokens = min(recipe.model.context_tokens, base.context_limit())
-    readings = tuple(sources.resolve(source) for source in recipe.prepare.sources)
     at_hand = tools(Job(recipe.model_dump_json(), readings, Path(), context_tokens))
     looks = [_look(reading, at_hand, context_tokens, rows) for reading in readings]
     if not sum(one.plan.looked_at for one in looks):
@@ -61,14 +65,25 @@ def look(recipe: Recipe, *, rows: int = 2_000, show: int = 0) -> Plan:
         changed=_seen(looks, Look.changes),
         flagged=_seen(looks, Look.flags),
         repeated=len(kept) - kept["id"].n_unique(),
+        unlearnable=tuple(_unlearnable(looks)),
         left_out=_left_out(recipe.prepare),
         tokens=statistics.summary({int(length): n for length, n in lengths.items()}) if lengths else None,
+        lengths=kept["input_ids"].list.len().cast(pl.Int64).to_numpy(),
         longest=statistics.over(lengths, context_tokens),
         estimate=estimate(looks, recipe, context_tokens),
         masks=tuple(_masks(kept, at_hand)),
         ways=tuple(ways(looks, at_hand, show)),
         private=show > 0,
     )
+
+
+def _unlearnable(looks: Sequence[Look]) -> Iterator[tuple[str, int]]:
+    """Rows in which nothing is written that the model could learn."""
+    for one in looks:
+        learns = pl.col("loss_mask").list.slice(1).list.contains(1)
+        empty = one.kept.filter(~learns).select("source", "offset")
+        reasons = one.rejected.filter(pl.col("reason").is_in(NOTHING_TO_LEARN)).select("source", "offset")
+        yield from pl.concat([reasons, empty]).sort("offset").head(NAMED).iter_rows()
 
 
 def _left_out(section: Prepare) -> tuple[str, ...]:

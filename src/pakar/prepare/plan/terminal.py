@@ -89,6 +89,9 @@ def _notes(found: Plan) -> Iterator[Text]:
         yield Text(
             f"{wording.count(found.repeated, 'rows')} looked at equal another one of them; repeated rows {what}."
         )
+    if found.unlearnable:
+        named = ", ".join(f"{source} row {offset:,}" for source, offset in found.unlearnable)
+        yield Text(printable(f"Nothing can be learnt from some rows, all tokens of which would be masked: {named}. Training would not see them."), style="yellow")  # fmt: skip
     longest = found.longest
     if longest["rows"]:
         yield Text(f"{wording.count(longest['rows'], 'rows')} looked at are longer than the context of {found.context_tokens:,} tokens, by "

@@ -98,17 +98,19 @@ def _kept_table(records: list[Record], source: str) -> pl.DataFrame:
     for record in records:
         ends.append(ends[-1] + len(record.messages))
     messages = [message for record in records for message in record.messages]
-    pairs = pa.StructArray.from_arrays(
-        [_strings([message.role for message in messages]), _strings([message.content for message in messages])],
-        ["role", "content"],
-    )
+    parts = {
+        "role": _strings([message.role for message in messages]),
+        "content": _strings([message.content for message in messages]),
+        "learn": pa.array([message.learn for message in messages], pa.bool_()),
+    }
+    triples = pa.StructArray.from_arrays([*parts.values()], [*parts])
     columns = {
         "source": _strings([record.source or source for record in records]),
         "offset": pa.array([record.offset for record in records], pa.uint64()),
         "part": pa.array([record.part for record in records], pa.uint32()),
         "group": _strings([record.group for record in records]),
         "label": _strings([record.label for record in records]),
-        "messages": pa.LargeListArray.from_arrays(pa.array(ends, pa.int64()), pairs),
+        "messages": pa.LargeListArray.from_arrays(pa.array(ends, pa.int64()), triples),
     }
     return pl.DataFrame(pl.from_arrow(pa.table(columns))).cast(RECORDS)
 

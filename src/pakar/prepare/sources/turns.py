@@ -3,6 +3,9 @@
 Repaired: messages of one speaker in a row become one (joined by a blank line), empty system messages are left out, and
 thoughts (`reasoning` parts) are not part of what is said. Tool calls count as the assistant's words and tool results as
 the user's. Everything else that breaks the order of turns is rejected.
+
+A message may say that it is only to be read, not learnt, in any spelling of `WEIGHTS`. Of a user's message that changes
+nothing: those are never learnt.
 """
 
 from __future__ import annotations
@@ -20,6 +23,17 @@ ROLES: dict[str, Role] = {
     "doctor": "assistant", "function_call": "assistant", "tool_call": "assistant",
     "observation": "user", "tool": "user", "function": "user", "tool_response": "user", "function_response": "user",
 }  # fmt: skip
+
+WEIGHTS: dict[str, bool] = {
+    "weight": True,  # OpenAI's fine-tuning format, Axolotl
+    "train": True, "training": True, "trainable": True,
+    "loss": True,  # ms-swift
+    "learn": True,  # Pakar's own examples
+    "masked": False,  # torchtune
+}  # fmt: skip
+"""Key of a message → whether 1 or true there means that it is learnt."""
+
+YES_AND_NO = {"1": True, "1.0": True, "true": True, "yes": True, "0": False, "0.0": False, "false": False, "no": False}
 
 SPOKEN_PARTS = {"text", "input_text", "output_text", "tool_call", "function_call", "refusal"}
 THOUGHT_PARTS = {"reasoning", "thinking"}
@@ -84,7 +98,24 @@ def _message(one: Any, number: int, role: str, content: str) -> Message:
         said = "\n".join(
             as_json(call.get("function", call) if isinstance(call, dict) else call) for call in one["tool_calls"]
         )
-    return Message(ROLES[name], said)
+    return Message(ROLES[name], said, _is_learnt(one, number))
+
+
+def _is_learnt(one: dict[str, Any], number: int) -> bool:
+    """Whether the message is to be learnt: it is, unless a key says otherwise; keys that say nothing are passed over."""
+    learnt = True
+    for key in WEIGHTS.keys() & one.keys():
+        value = one[key]
+        if value is None or value == "":
+            continue
+        said = YES_AND_NO.get(str(value).strip().lower())
+        if said is None:
+            raise BadTurnsError(
+                "unsupported_weight",
+                f"message {number} has {key} {value!r}; only 0 (read) and 1 (learnt) are understood",
+            )
+        learnt = learnt and said == WEIGHTS[key]
+    return learnt
 
 
 def _said(value: Any, number: int) -> str:
@@ -113,7 +144,11 @@ def _joined(messages: list[Message]) -> Conversation:
     turns: list[Message] = []
     for message in messages:
         if turns and turns[-1].role == message.role:
-            turns[-1] = Message(message.role, f"{turns[-1].content}\n\n{message.content}")
+            if message.role == "assistant" and message.learn != turns[-1].learn:
+                raise BadTurnsError(
+                    "mixed_weights", "two answers stand in a row, of which only one is to be learnt; join or part them"
+                )
+            turns[-1] = turns[-1]._replace(content=f"{turns[-1].content}\n\n{message.content}")
         else:
             turns.append(message)
     return tuple(turns)

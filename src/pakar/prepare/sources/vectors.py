@@ -163,6 +163,7 @@ def conversations(said: list[Said]) -> pl.Series:
     roles = pl.Series([one.role for one in said]).gather(places // max(height, 1))
     newest = pl.CompatLevel.newest()
     pairs = pa.StructArray.from_arrays(
-        [roles.to_arrow(compat_level=newest), content.to_arrow(compat_level=newest)], ["role", "content"]
+        [roles.to_arrow(compat_level=newest), content.to_arrow(compat_level=newest), pa.repeat(True, len(content))],
+        ["role", "content", "learn"],
     )
     return pl.Series("messages", pl.from_arrow(pa.LargeListArray.from_arrays(pa.array(ends, pa.int64()), pairs)))

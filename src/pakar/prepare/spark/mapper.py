@@ -15,9 +15,9 @@ from pakar import files, progress
 from pakar.errors import ResourceError, UserError
 from pakar.prepare.executor import Piece, Report, Task
 from pakar.prepare.spark.job import Job, pickled
-from pakar.prepare.spark.session import open_session, reason
 from pakar.prepare.spark.worker import Order, own_code, report_in
 from pakar.recipe import Spark
+from pakar.spark.session import open_session, reason
 
 JOB_PIECES = 64
 """Pieces in a job at most: what went wrong in it is heard of when it ends."""

@@ -1,0 +1,1 @@
+"""Starting and ending Apache Spark, for the stages that can use it."""

@@ -1,0 +1,158 @@
+"""Peak memory of a training by component. Each function below is one line of the table, with its formula."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import torch
+
+from pakar.recipe import Method
+from pakar.recipe.train import AdamW, Train
+from pakar.train.plan.counter import Moment
+from pakar.train.plan.devices import GIB, Device
+from pakar.train.plan.dry_run import BACKWARD, FORWARD, LOSS
+from pakar.train.plan.weights import Weights
+
+BLOCK, BLOCKS_TOGETHER = 64, 256
+"""Weights that share a scale in 4 bits, and scales that share one when they are quantised too (Dettmers et al. 2023, section 3)."""
+OPTIMIZER_BLOCK = 256
+"""Moments that share a scale in 8 bits (Dettmers et al. 2022)."""
+ACTIVATIONS = "activations"
+MASTER = 4
+"""Bytes of a weight that is trained, of its gradient, and of each of its two moments in 32 bits."""
+
+
+class Component(NamedTuple):
+    """One line.
+
+    Attributes:
+        name: What the memory holds.
+        bytes: How much, when all of it together needs most.
+        formula: How that was reckoned, in words.
+    """
+
+    name: str
+    bytes: int
+    formula: str
+
+
+class Memory(NamedTuple):
+    """All lines.
+
+    Attributes:
+        components: In the order in which they come about.
+        when: The part of a step that needs most.
+    """
+
+    components: tuple[Component, ...]
+    when: str
+
+    @property
+    def total(self) -> int:
+        """Bytes."""
+        return sum(component.bytes for component in self.components)
+
+
+def peak(
+    weights: Weights, moments: Mapping[str, Moment], *, section: Train, precision: torch.dtype, device: Device
+) -> Memory:
+    """Peak memory.
+
+    Args:
+        weights: Of the model.
+        moments: What the parts of a step need besides, see `dry_run`.
+        section: Method and optimizer.
+        precision: Number format of the products; frozen weights are kept in it.
+        device: Its libraries and its allocator take memory too.
+    """
+    kept = moments[LOSS].activations
+    forward = moments[FORWARD]
+    forward = forward._replace(activations=kept, working=max(0.0, forward.total - forward.gradients - kept))
+    step = Moment(0, MASTER * weights.trainable, 0)
+    when, worst = max({**moments, FORWARD: forward, "optimizer step": step}.items(), key=lambda part: part[1].total)
+    passing = [
+        Component(
+            "gradients",
+            round(worst.gradients),
+            f"{weights.trainable:,} trained weights × {MASTER} bytes, so far as they are there",
+        ),
+        Component(ACTIVATIONS, round(worst.activations), "kept for the backward pass; counted in a dry run"),
+        Component(
+            _WORKING.get(when, "temporary"), round(worst.working), f"on top, in the {when}; counted in a dry run"
+        ),
+    ]
+    return Memory((*lasting(weights, section, precision), *passing, _overhead(device, sum(worst))), when)
+
+
+def lasting(weights: Weights, section: Train, precision: torch.dtype) -> list[Component]:
+    """What stays from the first step to the last."""
+    method = section.method
+    parts = [_base(weights, method, precision), *_scales(weights, method), *_adapters(weights, method)]
+    return [*parts, _moments(weights, section.optimizer)]
+
+
+_WORKING = {LOSS: "logits", BACKWARD: "logits"}
+
+
+def _base(weights: Weights, method: Method, precision: torch.dtype) -> Component:
+    if method.kind == "full":
+        return Component("base weights", MASTER * weights.total, f"{weights.total:,} × {MASTER} bytes (float32)")
+    each = precision.itemsize
+    plain = f"{weights.frozen:,} × {each} bytes ({_name(precision)})"
+    quantised = f"{weights.quantised:,} × ½ byte (NF4) + " if weights.quantised else ""
+    return Component("base weights", weights.quantised // 2 + weights.frozen * each, quantised + plain)
+
+
+def _scales(weights: Weights, method: Method) -> list[Component]:
+    if method.kind != "qlora":
+        return []
+    blocks = -(-weights.quantised // BLOCK)
+    if not method.double_quantisation:
+        return [Component("scales of the 4-bit blocks", 4 * blocks, f"{blocks:,} blocks of {BLOCK} × 4 bytes")]
+    size = blocks + 4 * -(-blocks // BLOCKS_TOGETHER)
+    return [
+        Component(
+            "scales of the 4-bit blocks",
+            size,
+            f"{blocks:,} blocks of {BLOCK} × 1 byte, and 4 bytes per {BLOCKS_TOGETHER} of them",
+        )
+    ]
+
+
+def _adapters(weights: Weights, method: Method) -> list[Component]:
+    if method.kind == "full":
+        return []
+    return [Component("adapters", MASTER * weights.trainable, f"{weights.trainable:,} × {MASTER} bytes (float32)")]
+
+
+def _moments(weights: Weights, optimizer: AdamW) -> Component:
+    if not optimizer.kind.endswith("8bit"):
+        return Component(
+            "optimizer moments", 2 * MASTER * weights.trainable, f"2 × {weights.trainable:,} × {MASTER} bytes (float32)"
+        )
+    blocked = weights.trainable - weights.small
+    size = 2 * (blocked + 4 * blocked // OPTIMIZER_BLOCK + MASTER * weights.small)
+    return Component(
+        "optimizer moments",
+        size,
+        f"2 × {blocked:,} × 1 byte, and 4 bytes per {OPTIMIZER_BLOCK} of them; 2 × {weights.small:,} × {MASTER} bytes",
+    )
+
+
+def _overhead(device: Device, passing: float) -> Component:
+    if device.kind == "gpu":
+        return Component(
+            "libraries and allocator",
+            round(0.6 * GIB + 0.05 * passing),
+            "0.6 GiB of the driver and its libraries, 5 % of what comes and goes",
+        )
+    return Component(
+        "libraries and allocator",
+        round(0.15 * GIB + 0.05 * passing),
+        "0.15 GiB of libraries, 5 % of what comes and goes",
+    )
+
+
+def _name(precision: torch.dtype) -> str:
+    return str(precision).removeprefix("torch.")

@@ -1,0 +1,135 @@
+"""How much there is to compute: rows, tokens, steps and passes, from the recipe and from what is known of the data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from pakar.recipe import Recipe
+from pakar.recipe.prepare import NoAugmentation
+from pakar.train import packing
+from pakar.train.batches import BatchPlan
+
+STEPS_LOOKED_AT = 200
+"""Steps whose passes are laid out to find the largest one."""
+
+
+class Lengths(NamedTuple):
+    """What is known of the rows that are left after cleaning.
+
+    Attributes:
+        rows: How many there are, before they are split.
+        tokens: Of each row that was looked at.
+        learnt: Share of all tokens that the model learns to write.
+    """
+
+    rows: int
+    tokens: npt.NDArray[np.int64]
+    learnt: float
+
+
+class Largest(NamedTuple):
+    """The largest pass of a training.
+
+    Attributes:
+        rows: Of the pass.
+        width: Tokens in each row, padding included.
+        passes: Of the step with most of them.
+    """
+
+    rows: int
+    width: int
+    passes: int
+
+    @property
+    def tokens(self) -> int:
+        """Padding included."""
+        return self.rows * self.width
+
+
+@dataclass(frozen=True)
+class Workload:
+    """Of the whole training.
+
+    Attributes:
+        rows: Of the training split, augmented ones among them; None if nothing is known.
+        validation_rows: Of the validation split.
+        lengths: Of rows that stand for all; cut at the context.
+        learnt: Share of the tokens that carry loss.
+        epochs: Passes over the rows.
+        batch_size: Rows a step.
+        measured: Whether lengths come from the data; else every row is taken to fill the context.
+    """
+
+    rows: int | None
+    validation_rows: int
+    lengths: npt.NDArray[np.int64]
+    learnt: float
+    epochs: int
+    batch_size: int
+    measured: bool
+
+    @property
+    def longest(self) -> int:
+        """Tokens of the longest row."""
+        return int(self.lengths.max())
+
+    @property
+    def row_tokens(self) -> float:
+        """Mean length."""
+        return float(self.lengths.mean())
+
+    @property
+    def steps(self) -> int | None:
+        """Optimizer steps if nothing stops early."""
+        return None if self.rows is None else self.epochs * -(-self.rows // self.batch_size)
+
+    @property
+    def tokens(self) -> float | None:
+        """Tokens of all epochs."""
+        return None if self.rows is None else self.epochs * self.rows * self.row_tokens
+
+    def largest(self, most_tokens: int, *, packed: bool) -> Largest:
+        """The largest pass when the loop lays these rows out, with at most `most_tokens` positions in each pass."""
+        steps = BatchPlan(self.lengths, self.batch_size, seed=0).epoch(0)
+        longest_first = sorted(steps, key=lambda members: -int(self.lengths[members].max()))[:STEPS_LOOKED_AT]
+        laid_out = [
+            packing.passes(members, self.lengths, most_tokens=most_tokens, packed=packed) for members in longest_first
+        ]
+        worst = max((one for step in laid_out for one in step), key=lambda one: (one.width * len(one.rows), one.width))
+        return Largest(len(worst.rows), worst.width, max(map(len, laid_out)))
+
+
+def workload(recipe: Recipe, context_tokens: int, data: Lengths | None) -> Workload:
+    """What the recipe makes of the data.
+
+    Args:
+        recipe: Sampling, split, augmentation, epochs.
+        context_tokens: Longest row.
+        data: Of the rows looked at; None if there are none at hand.
+    """
+    section, batch = recipe.prepare, recipe.train.batch_size
+    kept = data.rows if data else (section.sample.rows if section.sample else None)
+    tokens = data.tokens if data else np.full(batch, context_tokens, dtype=np.int64)
+    validation = _size(section.split.validation, kept)
+    rows = None if kept is None else max(1, kept - validation - _size(section.split.test, kept))
+    copies = 0 if isinstance(section.augment, NoAugmentation) else section.augment.copies
+    return Workload(
+        rows=None if rows is None else rows * (1 + copies),
+        validation_rows=validation,
+        lengths=np.minimum(tokens, context_tokens),
+        learnt=data.learnt if data else 1.0,
+        epochs=recipe.train.epochs,
+        batch_size=batch,
+        measured=data is not None,
+    )
+
+
+def _size(part: float, rows: int | None) -> int:
+    """Rows of a split that is given as a share or as a number."""
+    if part >= 1 and float(part).is_integer():
+        return int(part)
+    return round(part * rows) if rows else 0
