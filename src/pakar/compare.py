@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from pakar.records import STAGES, read_record
+from pakar.records import STAGES, flattened, read_record
 from pakar.run import Run
 
 MADE_FROM = ("base", "versions", "git", "hardware")
@@ -46,12 +45,4 @@ def _facts(run: Run) -> dict[str, Any]:
     for stage in STAGES:
         record = read_record(run.stage_dir(stage) / "stage.json")
         facts[stage] = {name: record[name] for name in ("inputs", "outputs")} if record else "unfinished"
-    return dict(_flat(facts))
-
-
-def _flat(values: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{before}{name}.")
-        else:
-            yield before + name, value
+    return dict(flattened(facts))

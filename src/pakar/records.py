@@ -6,7 +6,7 @@ while a stage runs, so that an interrupted one knows whether what it finds was m
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -93,3 +93,12 @@ def code_fingerprint(stage: StageName) -> str:
     roots = [package / part for part in _STAGE_CODE[stage]]
     sources = [p for root in roots for p in (root.rglob("*.py") if root.is_dir() else [root])]
     return files.tree_sha256(sources, package)
+
+
+def flattened(values: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted name → value, as `--set` writes it."""
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from flattened(value, f"{before}{name}.")
+        else:
+            yield before + name, value

@@ -40,6 +40,20 @@ def test_lora_layers_give_the_loss_and_the_gradients_that_peft_gives(method: dic
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
 
 
+def test_a_base_in_16_bits_without_autocast_is_left_to_peft() -> None:
+    def logits(*, hastened: bool) -> torch.Tensor:
+        model = adapted(dropout=0.0)
+        for name, weight in model.named_parameters():
+            if "lora_" not in name:
+                weight.data = weight.data.bfloat16()
+        if hastened:
+            haste.hasten(model, CPU)
+        found: torch.Tensor = model(input_ids=IDS).logits
+        return found
+
+    torch.testing.assert_close(logits(hastened=True), logits(hastened=False), rtol=0.05, atol=0.05)
+
+
 def test_without_training_nothing_is_dropped() -> None:
     model = adapted(dropout=0.5).eval()
     haste.hasten(model, CPU)

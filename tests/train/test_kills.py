@@ -9,7 +9,6 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,19 +17,12 @@ import pytest
 from pakar import files
 from tests import tiny
 from tests.command import environment, start
-from tests.train import nursery
 from tests.train.nursery import Nursery
 
 pytestmark = pytest.mark.slow
 
 TIMES = {"seconds", "tokens_per_second", "memory_bytes"}
 SAVING_OFTEN = ["--set", "train.checkpoint_every=1", "--set", "train.epochs=24"]
-
-
-@pytest.fixture(scope="module")
-def forks() -> Iterator[Nursery]:
-    with nursery.opened() as found:
-        yield found
 
 
 @pytest.fixture(scope="module")

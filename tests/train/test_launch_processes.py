@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,6 @@ from pakar import files
 from tests import tiny
 from tests.command import environment, pakar, start
 from tests.prepare import spark_cluster
-from tests.train import nursery
 from tests.train.nursery import Nursery
 
 pytestmark = pytest.mark.slow
@@ -34,12 +32,6 @@ SHARDED = "{kind: processes, count: 2, sharding: full}"
 
 
 LONG = "train.epochs=20"
-
-
-@pytest.fixture(scope="module")
-def forks() -> Iterator[Nursery]:
-    with nursery.opened() as found:
-        yield found
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from pakar import records
 from pakar.errors import RecipeError
 from pakar.train import trackers
 
@@ -115,6 +116,6 @@ def test_importing_them_loads_nothing(tmp_path: Path) -> None:
 
 
 def test_names_are_flattened_as_set_writes_them() -> None:
-    assert dict(trackers.flattened(RECIPE)) == {
+    assert dict(records.flattened(RECIPE)) == {
         "seed": 7, "train.method.kind": "lora", "train.method.rank": 4, "train.learning_rate": 2e-4,
     }  # fmt: skip

@@ -21,6 +21,7 @@ from typing import Any, Literal, Protocol
 
 from pakar import files
 from pakar.errors import RecipeError
+from pakar.records import flattened
 
 Name = Literal["tensorboard", "mlflow"]
 Record = Mapping[str, Any]
@@ -87,15 +88,6 @@ def tracking(
 
 def _close(tracker: Tracker, kind: type[BaseException] | None, *_: object) -> None:
     tracker.close(finished=kind is None)
-
-
-def flattened(values: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
-    """Dotted name → value, as `--set` writes it."""
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            yield from flattened(value, f"{before}{name}.")
-        else:
-            yield before + name, value
 
 
 def _start(name: Name, directory: Path, run_name: str, parameters: Mapping[str, Any]) -> Tracker:
