@@ -27,8 +27,10 @@ from pakar.train import resume as continued
 from pakar.train.adapter import make_trainable, trainable_weights
 from pakar.train.checkpoint import Position
 from pakar.train.interrupt import Stop
-from pakar.train.loop import StepRecord, Training
+from pakar.train.loop import StepRecord
+from pakar.train.precision import compute_dtype
 from pakar.train.saver import Saver
+from pakar.train.training import Training, start
 
 RANK = 16
 STOP = 4
@@ -100,7 +102,7 @@ def section_of(method: str, batch_size: int, compute: dict[str, Any]) -> recipe.
 
 def started(place: Place, section: recipe.Train, train: TokenShards) -> Training:
     """The loop's own start, on a random model made on the device as the method keeps it."""
-    dtype = {"no": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[loop.precision(section)]
+    dtype = compute_dtype(section)
     layer = None
     if section.method.kind == "qlora":
         quantise.library()
@@ -114,7 +116,7 @@ def started(place: Place, section: recipe.Train, train: TokenShards) -> Training
     if place.on_gpu:
         torch.cuda.reset_peak_memory_stats()
     with tempfile.TemporaryDirectory() as empty:
-        return loop.start(trainable, section, train, TokenShards(Path(empty)), seed=0)
+        return start(trainable, section, train, TokenShards(Path(empty)), seed=0)
 
 
 def qlora(place: Place) -> Iterator[Row]:

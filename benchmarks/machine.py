@@ -42,7 +42,7 @@ def describe(libraries: Sequence[str] = ()) -> str:
     """One paragraph: processor, cores, memory, system, load, Python and the versions of the named libraries."""
     memory = psutil.virtual_memory().total / 2**30
     machine = (
-        f"{_processor()}, {os.cpu_count()} cores, {memory:.0f} GiB memory, {platform.system()} {platform.release()}, "
+        f"{_processor()}, {os.cpu_count()} cores, {memory:.0f} GiB memory, {platform.system()} {'.'.join(platform.release().split('.')[:2])}, "
         f"load {os.getloadavg()[0]:.1f}"
     )
     return "; ".join([machine, f"Python {platform.python_version()}", *map(_library, libraries)])

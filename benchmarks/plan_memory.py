@@ -4,7 +4,7 @@
 
 Each setting trains a model with random weights in a process of its own for some steps. Measured is, on a GPU, torch's
 `max_memory_allocated`; on a CPU the largest resident memory of the process less what it was when the libraries had been
-imported. The plan is made beforehand, from configuration, recipe and lengths alone.
+imported. Checkpoints are written as in a run. The plan is made beforehand, from configuration, recipe and lengths alone.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
+import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -28,9 +29,12 @@ from pakar.models import base as base_models
 from pakar.models.quantise import library
 from pakar.recipe import Recipe
 from pakar.shards import TokenShards
-from pakar.train import adapter, allocator, loop, plan, precision
+from pakar.train import adapter, allocator, interrupt, loop, plan, precision
+from pakar.train.checkpoint import Position
+from pakar.train.saver import Saver
+from pakar.train.training import start
 
-ROWS, STEPS, PASS, SEED = 72, 4, 2048, 1
+ROWS, STEPS, SEED = 104, 6, 1
 
 
 class Setting(NamedTuple):
@@ -39,9 +43,10 @@ class Setting(NamedTuple):
     name: str
     shape: dict[str, Any]
     train: dict[str, Any]
+    tokens: int = 2048
     context: int = 512
     mean_tokens: int = 180
-    passes: Mapping[str, Any] = MappingProxyType({})
+    compute: Mapping[str, Any] = MappingProxyType({})
 
 
 def _llama(width: int, layers: int, vocabulary: int, heads: int = 8) -> dict[str, Any]:
@@ -50,19 +55,22 @@ def _llama(width: int, layers: int, vocabulary: int, heads: int = 8) -> dict[str
 
 
 LORA, QLORA, FULL = {"kind": "lora", "rank": 16}, {"kind": "qlora", "rank": 16}, {"kind": "full"}
-LLAMA_120M = _llama(1024, 8, 32_000, 16)
+STARTER, GPT2, LLAMA_160M = {"starter": True}, {"model_type": "gpt2"}, _llama(1024, 8, 32_000, 16)
+LLAMA_16M = _llama(384, 8, 6_144, 6) | {"num_key_value_heads": 6, "tie_word_embeddings": True}
+APART, AGAIN = {"packing": False}, {"gradient_checkpointing": True}
 SETTINGS = {
     one.name: one
     for one in (
-        Setting("starter, full", {"starter": True}, {"method": FULL}),
-        Setting("16 M Llama, full, long rows", _llama(320, 8, 16_000), {"method": FULL, "batch_size": 8}, 2048, 1200),
-        Setting("GPT-2 small shape, LoRA", {"model_type": "gpt2"}, {"method": LORA}),
-        Setting("120 M Llama of a large vocabulary, LoRA", _llama(384, 12, 128_256), {"method": LORA}),
-        Setting("160 M Llama, QLoRA", LLAMA_120M, {"method": QLORA}),
-        Setting(
-            "160 M Llama, full, computed again", LLAMA_120M, {"method": FULL}, passes={"gradient_checkpointing": True}
-        ),
-        Setting("starter, LoRA", {"starter": True}, {"method": LORA}),
+        Setting("starter, LoRA", STARTER, {"method": LORA}, 4096),
+        Setting("16 M Llama, LoRA", LLAMA_16M, {"method": LORA}, 2048),
+        Setting("16 M Llama, full, not packed", LLAMA_16M, {"method": FULL}, 4096, compute=APART),
+        Setting("16 M Llama, QLoRA", LLAMA_16M, {"method": QLORA}, 1024),
+        Setting("GPT-2 small shape, LoRA, not packed", GPT2, {"method": LORA}, 2048, compute=APART),
+        Setting("GPT-2 small shape, full", GPT2, {"method": FULL}, 1024),
+        Setting("starter, full, long rows", STARTER, {"method": FULL, "batch_size": 8}, 2048, 1024, 500),
+        Setting("120 M Llama of a large vocabulary, LoRA", _llama(384, 12, 128_256), {"method": LORA}, 2048),
+        Setting("160 M Llama, QLoRA", LLAMA_160M, {"method": QLORA}, 2048),
+        Setting("160 M Llama, full, computed again", LLAMA_160M, {"method": FULL}, 2048, compute=AGAIN),
     )
 }
 
@@ -94,7 +102,8 @@ def _row(one: Setting) -> dict[str, object]:
         do("make")
         planned, measured = do("plan"), do("train")
     mib = {"planned": planned["total"] / 2**20, "measured": measured["peak"] / 2**20}
-    return {"setting": one.name, "weights": planned["weights"], "largest pass": planned["pass"],
+    print(f"{one.name}: {mib['planned']:.0f} / {mib['measured']:.0f} MiB", file=sys.stderr, flush=True)
+    return {"setting": one.name, "weights": planned["weights"], "tokens a pass": one.tokens, "largest pass": planned["pass"],
             "planned": round(mib["planned"]), "measured": round(mib["measured"]), "planned / measured": f"{mib['planned'] / mib['measured']:.3f}",
             "peak at": planned["when"]}  # fmt: skip
 
@@ -123,7 +132,7 @@ def _recipe(one: Setting, folder: Path) -> Any:
     return Recipe.model_validate({
         "name": "memory", "model": {"base": base, "context_tokens": one.context},
         "prepare": {"sources": [{"path": "none.csv"}]},
-        "train": {"epochs": 1, "compute": {"micro_batch_tokens": PASS, "compile": False, **one.passes}, **one.train},
+        "train": {"epochs": 1, "compute": {"micro_batch_tokens": one.tokens, "compile": False, **one.compute}, **one.train},
     })  # fmt: skip
 
 
@@ -152,10 +161,12 @@ def _train(one: Setting, folder: Path) -> dict[str, float]:
     )
     model = adapter.load_trainable(base, recipe.train.method, precision.compute_dtype(recipe.train))
     split, validation = TokenShards(folder / "train"), TokenShards(folder / "validation")
-    training = loop.start(model, recipe.train, split, validation, seed=SEED)
-    for record in loop.steps(training, lambda _: None):
-        if record["step"] >= min(STEPS, training.total_steps):
-            break
+    training = start(model, recipe.train, split, validation, seed=SEED)
+    with interrupt.listening() as stop:
+        saver = Saver(folder / "checkpoints", Position({}, "", training.total_steps), stop)
+        for record in loop.steps(training, saver.save):
+            if record["step"] >= min(STEPS, training.total_steps):
+                break
     peak = torch.cuda.max_memory_allocated() if torch.cuda.is_available() else _resident("VmHWM") - idle
     return {"peak": peak, "idle": idle}
 

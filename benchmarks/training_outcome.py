@@ -10,6 +10,7 @@ float32; Pakar as it would by itself.
 from __future__ import annotations
 
 import argparse
+import math
 import statistics
 import tempfile
 from pathlib import Path
@@ -62,7 +63,7 @@ def main() -> None:
                                 schedule={"kind": "cosine", "warmup": 0.05}, optimizer={"kind": "adamw", "weight_decay": 0.0})  # fmt: skip
             ours.append(validation_loss(pakar(place, "ours", {**recipe, "seed": seed}) / "train" / "model", held))
             settings = {
-                "num_train_epochs": EPOCHS, "per_device_train_batch_size": BATCH, "learning_rate": RATE, "bf16": False, "warmup_ratio": 0.05,
+                "num_train_epochs": EPOCHS, "per_device_train_batch_size": BATCH, "learning_rate": RATE, "bf16": False, "warmup_steps": 0.05,
                 "lr_scheduler_type": "cosine", "gradient_checkpointing": False, "weight_decay": 0.0,
             }  # fmt: skip
             conversations = inputs.write_conversations(place / "pairs.jsonl", learnt)
@@ -71,14 +72,19 @@ def main() -> None:
                                 "save": str(saved), "settings": settings})  # fmt: skip
             theirs.append(validation_loss(saved, held))
     lines = [
-        {"training": name, "seed 1": losses[0], "seed 2": losses[1], "seed 3": losses[2],
-         "mean": statistics.mean(losses), "spread (standard deviation)": statistics.stdev(losses)}
+        {"training": name, **{f"seed {seed}": f"{loss:.4f}" for seed, loss in enumerate(losses, 1)},
+         "mean": f"{statistics.mean(losses):.4f}", "spread (standard deviation)": f"{statistics.stdev(losses):.4f}"}
         for name, losses in found.items()
     ]  # fmt: skip
     difference = statistics.mean(ours) - statistics.mean(theirs)
     publish("training_outcome", "# The same outcome as TRL", str(__doc__).split("\n\n", 2)[2].strip(), table(lines),
-            f"Difference of the means: {difference:+.4f} nats per token, ratio {statistics.mean(ours) / statistics.mean(theirs):.4f}.",
+            f"Difference of the means: {difference:+.4f} nats per token, ratio {statistics.mean(ours) / statistics.mean(theirs):.4f}; its standard error is {_error(ours, theirs):.4f}.",
             f"Machine: {describe(['torch', 'transformers', 'peft'])}")  # fmt: skip
+
+
+def _error(ours: list[float], theirs: list[float]) -> float:
+    """Of the difference of two means."""
+    return math.sqrt(sum(statistics.variance(losses) / len(losses) for losses in (ours, theirs)))
 
 
 def _version(python: str) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from pakar import cli
 from tests import tiny
 from tests.command import pakar
 
@@ -66,6 +67,12 @@ def folder(tmp_path: Path, tiny_base: Path) -> Path:
         (["chat"], 2, "--base MODEL"),
         (["chat", "absent"], 1, "there is no run 'absent'"),
         (["report", "absent"], 1, "there is no run 'absent'"),
+        (["export", "n" * 5000], 1, "there is no run"),
+        (["export", "."], 1, "there is no run '.'"),
+        (["export", "absent", "--as", "onnx"], 2, "expected adapter, merged or gguf"),
+        (["export", "absent", "--push", "me"], 2, "expected OWNER/NAME"),
+        (["export", "absent", "--public"], 2, "--push OWNER/NAME only"),
+        (["chat", "absent", "--system", "all"], 2, "expected base, tuned or both"),
     ],
 )
 def test_a_mistake_gets_words_a_next_step_and_its_exit_code(
@@ -117,3 +124,25 @@ def test_chat_with_a_base_model_answers_piped_questions(folder: Path, tiny_base:
     done = pakar("chat", "--base", tiny_base, cwd=folder, stdin="How can I sleep?\n/new\nWhy?\n")
     assert done.returncode == 0, done.stderr
     assert done.stdout.count(f"{tiny_base}: ") == 2
+
+
+def test_shared_options_stand_after_every_command_and_reach_it(folder: Path) -> None:
+    for name in ("plan", "run", "prepare", "train", "evaluate", "report", "runs", "compare", "export"):
+        shown = pakar(name, "--help", cwd=folder).stdout
+        assert all(option in shown for option in ("--runs-dir", "--json", "--quiet", "--verbose")), name
+    listed = pakar("runs", "--json", "--runs-dir", "elsewhere", "-q", "-v", cwd=folder)
+    assert json.loads(listed.stdout) == {"runs": []}
+    assert "No runs in elsewhere" in pakar("runs", "--runs-dir", "elsewhere", cwd=folder).stdout
+
+
+@pytest.mark.parametrize(
+    ("command", "promises"), [("run", True), ("prepare", True), ("export", False), ("plan", False), ("chat", False)]
+)
+def test_only_commands_that_keep_their_work_promise_to_go_on(command: str, promises: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:  # fmt: skip
+    monkeypatch.setattr(sys, "argv", ["pakar", command])
+    monkeypatch.setattr(cli, "_carry_out", lambda _: cli.INTERRUPTED)
+    with pytest.raises(SystemExit):
+        cli.main()
+    told = capsys.readouterr().err
+    assert "interrupted" in told
+    assert ("goes on where this one stopped" in told) == promises

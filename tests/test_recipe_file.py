@@ -38,7 +38,7 @@ def test_all_problems_are_told_at_once_each_with_its_line(tmp_path: Path) -> Non
         "line 4: train.method.rank = -1: expected greater than or equal to 1",
         "line 4: train.method.rnak: unknown key; did you mean `rank`?",
         "line 5: train.epochs = 0: expected greater than or equal to 1",
-        "line 9: prepare.sources.0.shape has kind 'pair': expected 'auto', 'pairs', 'messages', 'intents', 'squad', 'text', 'turns'; did you mean pairs?",
+        "line 9: prepare.sources.0.shape has kind 'pair': expected 'auto', 'pairs', 'messages', 'intents', 'squad', 'text', 'turns', 'any'; did you mean pairs?",
         "line 10: prepare.sources.1.path: is missing and has no default",
         "line 10: prepare.sources.1.pth: unknown key; did you mean `path`?",
     ]
@@ -57,6 +57,8 @@ def test_all_problems_are_told_at_once_each_with_its_line(tmp_path: Path) -> Non
         (MINIMAL + "train: {method: {rank: 3}}\n", "line 4: train.method: `kind` is missing; expected one of full, lora, qlora"),
         (MINIMAL + "train: {method: {kind: }}\n", "line 4: train.method has kind null: expected 'full', 'lora', 'qlora'"),
         (MINIMAL + "train: {method: {kind: lora, targets: 3}}\n", "targets = 3: expected 'all-linear' or a list"),
+        (MINIMAL + "train: {method: {kind: lora, targets: []}}\n", "line 4: train.method.targets"),
+        (MINIMAL + "train: {method: {kind: lora, targets: [q_proj, '']}}\n", "line 4: train.method.targets"),
         (MINIMAL + "model: {revision: 123}\n", "line 4: model.revision = 123: expected text; put it in quotes"),
         (MINIMAL + "? [a]\n: b\n", "line 4: recipe: a key must be a single word"),
         ("name: q\nprepare:\n", "line 2: prepare.sources: is missing"),
@@ -313,3 +315,38 @@ def test_bundled_recipes_are_valid() -> None:
     for path in recipes:
         assert recipe_file.load(path).name
         assert yaml.safe_load(path.read_text(encoding="utf-8"))
+
+
+ARCHITECTURE = MINIMAL + "model: {architecture: {kind: llama, width: 64, heads: 4}}\ntrain: {method: {kind: full}}\n"
+
+
+def test_an_architecture_takes_the_place_of_a_base_also_when_written_and_read_again(tmp_path: Path) -> None:
+    loaded = load(tmp_path, ARCHITECTURE, "model.architecture.layers=3")
+    assert loaded.model.base == "made"
+    assert loaded.model.architecture is not None
+    assert (loaded.model.architecture.layers, loaded.model.architecture.inner_width) == (3, 192)
+    assert load(tmp_path, recipe_file.dump(loaded)) == loaded
+
+
+@pytest.mark.parametrize(
+    ("override", "told"),
+    [
+        ("train.batch_size=0", "train.batch_size"),
+        ("train.batch_size={tokens: 2}", "train.batch_size.tokens = 2: expected greater than or equal to 16"),
+        ("train.batch_size={token: 20}", "unknown key; did you mean `tokens`?"),
+        ("train.order=text-then-conversations", "write `schedule: wsd`"),
+        (
+            "train={method: {kind: full}, schedule: wsd, order: text-then-conversations}",
+            "write `batch_size: {tokens: N}`",
+        ),
+        ("model.base=gpt2", "base and architecture exclude each other"),
+        ("model.architecture.heads=5", "width = 64 cannot be parted among heads = 5"),
+        ("model.architecture.key_heads=3", "heads = 4 is no multiple of key_heads = 3"),
+        ("train.method.kind=lora", "those of model.architecture are random"),
+        ("model={base: made}", "write `architecture: {kind: llama}`"),
+        ("model.architecture.kind=gpt", "expected 'llama'"),
+    ],
+)
+def test_an_architecture_that_cannot_be_is_told(tmp_path: Path, override: str, told: str) -> None:
+    with pytest.raises(RecipeError, match=re.escape(told)):
+        load(tmp_path, ARCHITECTURE, override)

@@ -61,9 +61,30 @@ def test_an_unfinished_stage_is_told_with_the_command_to_type(run: Run) -> None:
     assert "pakar train" in caught.value.next_step
 
 
+RECIPE = "name: known\nprepare: {sources: [{path: a.csv}]}\n"
+
+
+def run_directory(place: Path, recipe: str = RECIPE) -> Path:
+    files.write_text(place / "recipe.yaml", recipe)
+    files.write_json(place / "run.json", {})
+    return place
+
+
 def test_a_run_that_does_not_exist_is_told_with_those_that_do(tmp_path: Path) -> None:
-    files.write_text(tmp_path / "runs" / "known" / "recipe.yaml", "name: known\nprepare: {sources: [{path: a.csv}]}\n")
+    place = run_directory(tmp_path / "runs" / "known")
     assert find("known", tmp_path / "runs").recipe.name == "known"
-    assert find(str(tmp_path / "runs" / "known"), Path("elsewhere")).recipe.name == "known"
-    with pytest.raises(UserError, match="there is: known"):
-        find("unknown", tmp_path / "runs")
+    assert find(str(place), Path("elsewhere")).recipe.name == "known"
+    for absent in ("unknown", "n" * 5000, "a\0b"):
+        with pytest.raises(UserError, match="there is: known") as caught:
+            find(absent, tmp_path / "runs")
+        assert len(str(caught.value)) < 300 + len(str(tmp_path))
+
+
+def test_a_folder_with_a_recipe_is_no_run_and_hides_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    files.write_text(tmp_path / "recipe.yaml", RECIPE)
+    with pytest.raises(UserError, match="there is no run"):
+        find(".", Path("runs"))
+    run_directory(tmp_path / "mine", RECIPE.replace("known", "other"))  # a folder of the project, called as the run is
+    run_directory(tmp_path / "runs" / "mine")
+    assert find("mine", Path("runs")).directory == Path("runs") / "mine"

@@ -56,10 +56,10 @@ def of_run(name: str, runs_dir: Path, system: str) -> list[Speaker]:
     """The speakers of a run: `base`, `tuned` or `both`.
 
     Raises:
-        UserError: there is no such run, or it has no finished model.
+        UserError: there is no such run, or it has no finished model, or that was changed since.
     """
     run = find(name, runs_dir)
-    model, sampling = run.recipe.model, run.recipe.evaluate.sampling
+    model, sampling = run.model, run.recipe.evaluate.sampling
     base = base_models.find(model)
     context_tokens = min(model.context_tokens, base.context_limit())
     speakers = []
@@ -67,11 +67,9 @@ def of_run(name: str, runs_dir: Path, system: str) -> list[Speaker]:
         prompts = renderer(base.tokenizer(), model.system_prompt)
         speakers.append(Speaker("base", LocalEngine(base.load(), prompts, context_tokens), sampling))
     if system in ("tuned", "both"):
-        run.record("train")
-        prompts = tuned.prompt_renderer(run.model_dir, model.system_prompt)
-        speakers.append(
-            Speaker("tuned", LocalEngine(tuned.load(run.model_dir, base), prompts, context_tokens), sampling)
-        )
+        directory = run.finished_model()
+        prompts = tuned.prompt_renderer(directory, model.system_prompt)
+        speakers.append(Speaker("tuned", LocalEngine(tuned.load(directory, base), prompts, context_tokens), sampling))
     return speakers
 
 

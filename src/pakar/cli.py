@@ -12,7 +12,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pakar import __version__
-from pakar.errors import UserError, out_of_resources
+from pakar.errors import UsageError, UserError, out_of_resources
+from pakar.options import (
+    DEFAULT_RUNS_DIR,
+    AsJson,
+    Output,
+    Overrides,
+    RecipePath,
+    Restart,
+    RunName,
+    RunsDir,
+    Upload,
+    grouped,
+)
 
 if TYPE_CHECKING:
     from pakar.recipe import Recipe
@@ -21,8 +33,9 @@ if TYPE_CHECKING:
 # ruff: noqa: PLC0415 - `pakar --help` must answer in a blink, so every command imports what it needs itself
 
 INTERRUPTED = 130
+_GO_ON = (["run"], ["prepare"], ["train"], ["evaluate"])
+"""Commands that keep what they have done when they are interrupted; the others begin again."""
 DEFAULT_RECIPE = Path("pakar.yaml")
-DEFAULT_RUNS_DIR = Path("runs")
 
 app = typer.Typer(
     name="pakar",
@@ -33,19 +46,6 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-
-RecipePath = Annotated[Path, typer.Argument(metavar="RECIPE", help="Recipe file.")]
-Overrides = Annotated[
-    list[str],
-    typer.Option(
-        "--set", metavar="KEY=VALUE", help="Override one recipe value, such as train.epochs=3. May be repeated."
-    ),
-]
-RunsDir = Annotated[Path, typer.Option("--runs-dir", help="Where run directories are.", envvar="PAKAR_RUNS_DIR")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout instead of text.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no notes.")]
-Restart = Annotated[bool, typer.Option("--restart", help="Throw an unfinished training away and begin it again.")]
-Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show what the libraries below have to say, too.")]
 
 
 def main() -> None:
@@ -60,14 +60,14 @@ def main() -> None:
     except SystemExit as ended:  # another process of the same training tells why
         code = ended.code
     except BaseException as error:
-        resources = out_of_resources(error)
+        resources = out_of_resources(error, arguments[0] if arguments else "")
         if resources is not None:
             code = _fail(str(resources), resources.exit_code, arguments)
         else:
             traceback.print_exc()
             code = _fail("this is a fault in Pakar, not yours; please report it with the lines above", 1, arguments)
     if code == INTERRUPTED:
-        goes_on = "" if arguments[:1] == ["chat"] else "; the same command goes on where this one stopped"
+        goes_on = "; the same command goes on where this one stopped" if arguments[:1] in _GO_ON else ""
         _fail(f"interrupted{goes_on}", INTERRUPTED, arguments)
     sys.exit(code if isinstance(code, int) else 0)
 
@@ -135,6 +135,7 @@ def check(
 
 
 @app.command()
+@grouped
 def plan(
     recipe: RecipePath = DEFAULT_RECIPE,
     show: Annotated[
@@ -151,16 +152,16 @@ def plan(
         ),
     ] = "",
     overrides: Overrides = [],  # noqa: B006
-    runs_dir: RunsDir = DEFAULT_RUNS_DIR,
-    as_json: AsJson = False,
+    *,
+    output: Output,
 ) -> None:
     """Say what would become of the data, and what training takes: memory, time, disk, and whether it fits. Writes nothing."""
-    loaded = _load(recipe, overrides, quiet=False, verbose=False)
+    loaded = _load(recipe, overrides, output)
     from pakar import planning
     from pakar.report.console import console
 
-    found = planning.look(loaded, planning.Question(rows=rows, show=show, device=device, runs_dir=runs_dir))
-    if as_json:
+    found = planning.look(loaded, planning.Question(rows=rows, show=show, device=device, runs_dir=output.runs_dir))
+    if output.as_json:
         _print_json(planning.as_json(found))
     else:
         planning.show(found, console())
@@ -169,136 +170,131 @@ def plan(
 
 
 @app.command()
+@grouped
 def run(
     recipe: RecipePath = DEFAULT_RECIPE,
     overrides: Overrides = [],  # noqa: B006
-    runs_dir: RunsDir = DEFAULT_RUNS_DIR,
     restart: Restart = False,
-    as_json: AsJson = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
+    *,
+    output: Output,
 ) -> None:
     """Do everything: prepare, train, evaluate, report. Stages whose inputs are unchanged are skipped."""
-    loaded = _load(recipe, overrides, quiet=quiet, verbose=verbose)
+    loaded = _load(recipe, overrides, output)
     from pakar.pipeline import run_all
 
-    _show(run_all(loaded, runs_dir, _command(recipe, overrides, runs_dir), restart=restart), as_json=as_json)
+    _show(run_all(loaded, output.runs_dir, _command(recipe, overrides, output.runs_dir), restart=restart), output)
 
 
 @app.command()
+@grouped
 def prepare(
     recipe: RecipePath = DEFAULT_RECIPE,
     overrides: Overrides = [],  # noqa: B006
-    runs_dir: RunsDir = DEFAULT_RUNS_DIR,
-    as_json: AsJson = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
+    *,
+    output: Output,
 ) -> None:
     """Only the first stage: read, clean, split and tokenise the data; show where every row went and how long they are."""
-    this = _begin(recipe, overrides, runs_dir, quiet=quiet, verbose=verbose)
+    this = _begin(recipe, overrides, output)
     from pakar import files
+    from pakar.prepare.scratch.stage import make_base
     from pakar.prepare.stage import prepare as prepare_stage
     from pakar.report import data
     from pakar.report.console import console
     from pakar.report.data import terminal
 
+    make_base(this)
     prepare_stage(this)
     data.write(this)
-    if as_json:
+    if output.as_json:
         ledger = files.read_json(this.ledger_file)
         return _print_json(ledger | {"statistics": files.read_json(this.statistics_file)})
     return console().print(terminal.summary(this))
 
 
 @app.command()
+@grouped
 def train(
     recipe: RecipePath = DEFAULT_RECIPE,
     overrides: Overrides = [],  # noqa: B006
-    runs_dir: RunsDir = DEFAULT_RUNS_DIR,
     restart: Restart = False,
-    as_json: AsJson = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
+    *,
+    output: Output,
 ) -> None:
     """Only the second stage: train on what prepare left."""
-    this = _begin(recipe, overrides, runs_dir, quiet=quiet, verbose=verbose)
+    this = _begin(recipe, overrides, output)
     from pakar import files
     from pakar.train.stage import train as train_stage
 
     train_stage(this, restart=restart)
     facts = files.read_json(this.training_file)
-    if as_json:
+    if output.as_json:
         return _print_json(facts)
     return typer.echo(f"The tuned model is in {this.model_dir}.")
 
 
 @app.command()
+@grouped
 def evaluate(
     recipe: RecipePath = DEFAULT_RECIPE,
     overrides: Overrides = [],  # noqa: B006
-    runs_dir: RunsDir = DEFAULT_RUNS_DIR,
-    as_json: AsJson = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
+    *,
+    output: Output,
 ) -> None:
     """Only the third stage and the report: measure base and tuned model on the test split."""
-    this = _begin(recipe, overrides, runs_dir, quiet=quiet, verbose=verbose)
+    this = _begin(recipe, overrides, output)
     from pakar.evaluate.report import write
     from pakar.evaluate.stage import evaluate as evaluate_stage
 
     evaluate_stage(this)
     write(this)
-    _show(this, as_json=as_json)
+    _show(this, output)
 
 
 @app.command()
-def report(
-    name: Annotated[str, typer.Argument(metavar="RUN", help="Name or directory of a run.")],
-    runs_dir: RunsDir = DEFAULT_RUNS_DIR,
-    as_json: AsJson = False,
-) -> None:
+@grouped
+def report(name: RunName, *, output: Output) -> None:
     """Write the report of a run again and show its table."""
     from pakar.evaluate.report import write
     from pakar.run import find
 
-    this = find(name, runs_dir)
+    this = find(name, output.runs_dir)
     write(this)
-    _show(this, as_json=as_json)
+    _show(this, output)
 
 
 @app.command()
-def runs(runs_dir: RunsDir = DEFAULT_RUNS_DIR, as_json: AsJson = False) -> None:
+@grouped
+def runs(*, output: Output) -> None:
     """List the runs and how far each is."""
     from pakar import files
 
-    found = [record for path in sorted(runs_dir.glob("*/run.json")) if (record := files.read_json_if_whole(path))]
-    if as_json:
+    found = [
+        record for path in sorted(output.runs_dir.glob("*/run.json")) if (record := files.read_json_if_whole(path))
+    ]
+    if output.as_json:
         return _print_json({"runs": found})
     for record in found:
         done = ", ".join(stage for stage, state in record["stages"].items() if state["finished"])
         typer.echo(f"{record['name']:24} {record['written']}  finished: {done or 'nothing yet'}")
-    return typer.echo("" if found else f"No runs in {runs_dir}. `pakar run RECIPE` makes one.", nl=not found)
+    return typer.echo("" if found else f"No runs in {output.runs_dir}. `pakar run RECIPE` makes one.", nl=not found)
 
 
 @app.command()
+@grouped
 def compare(
     first: Annotated[str, typer.Argument(metavar="RUN", help="Name or directory of a run.")],
     second: Annotated[str, typer.Argument(metavar="RUN", help="Another one.")],
-    runs_dir: RunsDir = DEFAULT_RUNS_DIR,
-    as_json: AsJson = False,
+    *,
+    output: Output,
 ) -> None:
-    """Tell what two runs were made from differently: recipe, data, code, versions, machine."""
-    from pakar.compare import compare as compared
+    """Tell what two runs were made from differently (recipe, data, machine), and how their results differ."""
+    from pakar import compare as comparing
     from pakar.run import find
 
-    found = compared(find(first, runs_dir), find(second, runs_dir))
-    if as_json:
-        _print_json({"differences": [one._asdict() for one in found]})
-        return
-    if not found:
-        typer.echo("Both runs were made from the same, by the same, and came out the same.")
-    for one in found:
-        typer.echo(f"{one.name}: {one.first} → {one.second}")
+    one, other = find(first, output.runs_dir), find(second, output.runs_dir)
+    if output.as_json:
+        return _print_json(comparing.as_json(one, other))
+    return typer.echo(comparing.described(one, other))
 
 
 @app.command()
@@ -313,9 +309,9 @@ def chat(
 ) -> None:
     """Talk with the tuned model, the base model, or both, in the terminal."""
     if system not in ("base", "tuned", "both"):
-        raise UsageMistakeError(f"--system {system}: expected base, tuned or both")
+        raise UsageError(f"--system {system}: expected base, tuned or both")
     if (name is None) == (base is None):
-        raise UsageMistakeError("name either a RUN or --base MODEL", next_step="`pakar runs` lists your runs.")
+        raise UsageError("name either a RUN or --base MODEL", next_step="`pakar runs` lists your runs.")
     from pakar import progress
 
     progress.silence_libraries()
@@ -326,47 +322,45 @@ def chat(
 
 
 @app.command()
-def export(  # noqa: PLR0913, PLR0917 - every option of a command is an argument here
-    name: Annotated[str, typer.Argument(metavar="RUN", help="Name or directory of a run.")],
+@grouped
+def export(
+    name: RunName,
+    kind: Annotated[
+        str,
+        typer.Option(
+            "--as",
+            metavar="KIND",
+            help="adapter (PEFT), merged (safetensors) or gguf (llama.cpp); the last two also with a number format: "
+            "merged:bfloat16, gguf:q8_0. Without one: that of the base model.",
+        ),
+    ] = "merged",
     to: Annotated[
         Path | None, typer.Option("--to", metavar="DIR", help="Directory to write; by default in the run directory.")
     ] = None,
-    format_name: Annotated[
-        str,
-        typer.Option("--format", metavar="FORMAT", help="adapter (PEFT), merged (safetensors) or gguf (llama.cpp)."),
-    ] = "merged",
-    dtype: Annotated[
-        str,
-        typer.Option("--dtype", help="auto (as the base model), float32, bfloat16, float16; of gguf also q8_0."),
-    ] = "auto",
-    repository: Annotated[
-        str | None, typer.Option("--push", metavar="OWNER/NAME", help="Then upload it to this hub repository.")
-    ] = None,
-    public: Annotated[bool, typer.Option("--public", help="Make a new repository public; else it is private.")] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="With --push: only say what would be uploaded. Touches no network.")
-    ] = False,
-    runs_dir: RunsDir = DEFAULT_RUNS_DIR,
-    as_json: AsJson = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
+    *,
+    upload: Upload,
+    output: Output,
 ) -> None:
     """Write the tuned model for use without Pakar, after proving that it is the one that was trained."""
-    if repository is None and (dry_run or public):
-        raise UsageMistakeError("--dry-run and --public go with --push OWNER/NAME only")
-    _calm(quiet=quiet, verbose=verbose)
+    if upload.push is None and (upload.dry_run or upload.public):
+        raise UsageError("--dry-run and --public go with --push OWNER/NAME only")
+    _calm(output)
     from pakar import export as exporting
     from pakar.export import hub, request, terminal
     from pakar.run import find
 
-    wanted = request.checked(format_name, dtype, to)
-    if repository is not None:
-        hub.check_name(repository)
-    done = exporting.export(find(name, runs_dir), wanted)
-    address = exporting.push(done.directory, repository, private=not public) if repository and not dry_run else None
-    if as_json:
-        return _print_json(done.as_json() | {"push": repository, "pushed": address})
-    return typer.echo(terminal.described(done, repository, address))
+    wanted = request.checked(kind, to)
+    if upload.push is not None:
+        hub.check_name(upload.push)
+    this = find(name, output.runs_dir)
+    uploads = upload.push is not None and not upload.dry_run
+    if uploads:
+        hub.check_ready(str(upload.push))
+    done = exporting.export(this, wanted)
+    address = exporting.push(done.directory, str(upload.push), private=not upload.public) if uploads else None
+    if output.as_json:
+        return _print_json(done.as_json() | {"push": upload.push, "pushed": address})
+    return typer.echo(terminal.described(done, upload.push, address))
 
 
 @app.callback(invoke_without_command=True)
@@ -376,34 +370,28 @@ def _top(version: Annotated[bool, typer.Option("--version", help="Show the versi
         raise typer.Exit
 
 
-class UsageMistakeError(UserError):
-    """The command line itself is wrong."""
-
-    exit_code = 2
-
-
-def _load(recipe: Path, overrides: list[str], *, quiet: bool, verbose: bool) -> Recipe:
+def _load(recipe: Path, overrides: list[str], output: Output) -> Recipe:
     from pakar import recipe_file
 
-    _calm(quiet=quiet, verbose=verbose)
+    _calm(output)
     return recipe_file.load(recipe, overrides)
 
 
-def _calm(*, quiet: bool, verbose: bool) -> None:
+def _calm(output: Output) -> None:
     from pakar import progress
 
-    if quiet:
+    if output.quiet:
         progress.quiet()
-    if not verbose:
+    if not output.verbose:
         progress.silence_libraries()
 
 
-def _begin(recipe: Path, overrides: list[str], runs_dir: Path, *, quiet: bool, verbose: bool) -> Run:
+def _begin(recipe: Path, overrides: list[str], output: Output) -> Run:
     """The run that a command for one stage works on."""
-    loaded = _load(recipe, overrides, quiet=quiet, verbose=verbose)
+    loaded = _load(recipe, overrides, output)
     from pakar.run import begin
 
-    return begin(loaded, runs_dir, _command(recipe, overrides, runs_dir))
+    return begin(loaded, output.runs_dir, _command(recipe, overrides, output.runs_dir))
 
 
 def _command(recipe: Path, overrides: list[str], runs_dir: Path) -> list[str]:
@@ -412,11 +400,11 @@ def _command(recipe: Path, overrides: list[str], runs_dir: Path) -> list[str]:
     return ["pakar", "run", str(recipe), *(word for override in overrides for word in ("--set", override)), *elsewhere]
 
 
-def _show(this: Run, *, as_json: bool) -> None:
+def _show(this: Run, output: Output) -> None:
     from pakar import files
     from pakar.evaluate.report import terminal_summary
 
-    if as_json:
+    if output.as_json:
         _print_json(files.read_json(this.report_json))
     else:
         typer.echo(terminal_summary(this))
@@ -425,9 +413,7 @@ def _show(this: Run, *, as_json: bool) -> None:
 def _set_aside(output: Path, new: str) -> Path | None:
     """Keep a recipe that is in the way under a free name; edits of users are never overwritten."""
     if output.is_dir():
-        raise UsageMistakeError(
-            f"--output {output} is a directory; expected a file name such as {output / 'pakar.yaml'}"
-        )
+        raise UsageError(f"--output {output} is a directory; expected a file name such as {output / 'pakar.yaml'}")
     if not output.exists() or output.read_text(encoding="utf-8", errors="replace") == new:
         return None
     spare = next(p for n in range(1, 10_000) if not (p := output.with_name(f"{output.name}.old-{n}")).exists())

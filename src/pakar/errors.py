@@ -27,7 +27,13 @@ class UserError(Exception):
 
 
 class RecipeError(UserError):
-    """The recipe or the command line asks for something that cannot be."""
+    """The recipe asks for something that cannot be."""
+
+    exit_code = 2
+
+
+class UsageError(UserError):
+    """The command line itself asks for something that cannot be."""
 
     exit_code = 2
 
@@ -50,8 +56,25 @@ class ResourceError(UserError):
     exit_code = 5
 
 
-def out_of_resources(error: BaseException) -> ResourceError | None:
-    """`error` in plain words if a full disk or exhausted memory is behind it, else None."""
+_LESS_MEMORY = {
+    "export": "close other programs, export the adapter alone (--as adapter), or use a machine with more memory.",
+    "chat": "close other programs, chat with one system at a time (--system tuned), or use a smaller base model.",
+    "prepare": "lower prepare.executor.workers, or give the data in several smaller files.",
+    "plan": "look at fewer rows with --rows.",
+    "init": "give the data in several smaller files.",
+    "evaluate": "lower evaluate.batch_size, or use a smaller base model.",
+    "train": "lower train.compute.micro_batch_tokens, use train.method.kind: qlora, or use a smaller base model.",
+}
+"""What takes less memory, command by command."""
+
+
+def out_of_resources(error: BaseException, command: str = "") -> ResourceError | None:
+    """`error` in plain words if a full disk or exhausted memory is behind it, else None.
+
+    Args:
+        error: What was raised.
+        command: What was typed after `pakar`; it decides what is advised.
+    """
     text = str(error)
     if is_disk_full(error):
         return ResourceError(
@@ -61,7 +84,9 @@ def out_of_resources(error: BaseException) -> ResourceError | None:
     if is_memory_short(error):
         return ResourceError(
             f"the machine ran out of memory: {text or 'no details given'}",
-            next_step="lower train.compute.micro_batch_tokens or evaluate.batch_size, or use a smaller base model.",
+            next_step=_LESS_MEMORY.get(
+                command, "lower train.compute.micro_batch_tokens or evaluate.batch_size, or use a smaller base model."
+            ),
         )
     return None
 

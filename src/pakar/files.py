@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from pakar.errors import UserError, is_disk_full
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
@@ -106,16 +108,36 @@ def tree_sha256(paths: Iterable[Path], root: Path) -> str:
 
 @contextmanager
 def replacing_directory(path: Path) -> Iterator[Path]:
-    """A temporary directory beside `path`; when the block ends well, it takes the place of `path` in one rename."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
-    temporary.mkdir()
+    """A temporary directory; when the block ends well, it takes the place of `path` in one rename.
+
+    A directory that is there and empty stays, and is filled: it may be a mount point, or be somebody's working directory.
+    Then the files are made inside it and moved up at the end, and only each of them appears at once.
+
+    Raises:
+        UserError: nothing can be written there.
+    """
+    inside = path.is_dir() and not any(path.iterdir())
+    temporary = (path if inside else path.parent) / f".{path.name}.{uuid.uuid4().hex[:8]}.tmp"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.mkdir()
+    except OSError as error:
+        if is_disk_full(error):
+            raise
+        reason = "a file is in the way" if isinstance(error, FileExistsError | NotADirectoryError) else error.strerror
+        raise UserError(f"cannot write {path}: {reason}", next_step="name a place that can be written.") from None
     try:
         yield temporary
         sync_tree(temporary)
-        remove(path)
-        temporary.replace(path)
-        sync(path.parent)
+        if inside:
+            for made in sorted(temporary.iterdir()):
+                made.replace(path / made.name)
+            temporary.rmdir()
+            sync(path)
+        else:
+            remove(path)
+            temporary.replace(path)
+            sync(path.parent)
     finally:
         remove(temporary)
 

@@ -7,9 +7,11 @@ from pathlib import Path
 
 from pakar.evaluate.report import write
 from pakar.evaluate.stage import evaluate
+from pakar.prepare.scratch.stage import make_base
 from pakar.prepare.stage import prepare
 from pakar.recipe import Recipe
 from pakar.run import Run, begin
+from pakar.train import plan
 from pakar.train.stage import train
 
 
@@ -25,14 +27,17 @@ def run_all(recipe: Recipe, runs_dir: Path, command: Sequence[str] = (), *, rest
     Raises:
         UserError: something the user can mend; what is finished stays finished.
     """
-    # 1. Take up the run directory, or make it.
+    # 1. Refuse what cannot be trained here, before time goes into its data; take up the run directory, or make it.
+    plan.check(recipe)
     run = begin(recipe, runs_dir, command)
-    # 2. Raw files → clean examples in three splits, a ledger of every row, token shards.
+    # 2. Where the recipe names an architecture: a tokenizer learnt from the sources, and random weights.
+    make_base(run)
+    # 3. Raw files → clean examples in three splits, a ledger of every row, token shards.
     prepare(run)
-    # 3. Token shards → the tuned model, from the checkpoint with the lowest validation loss.
+    # 4. Token shards → the tuned model, from the checkpoint with the lowest validation loss.
     train(run, restart=restart)
-    # 4. Base and tuned model answer the test questions → scores, intervals.
+    # 5. Base and tuned model answer the test questions → scores, intervals.
     evaluate(run)
-    # 5. Everything above → report.html, report.json, MODEL_CARD.md.
+    # 6. Everything above → report.html, report.json, MODEL_CARD.md.
     write(run)
     return run

@@ -99,7 +99,7 @@ def _with_absolute_paths(recipe: Recipe, folder: Path) -> Recipe:
     )
     base = recipe.model.base
     local = os.path.exists(folder / base)  # noqa: PTH110 - Path.exists raises for a name that is too long for a file
-    if base != "starter" and (base.startswith((".", "/", "~")) or local):
+    if recipe.model.architecture is None and base != "starter" and (base.startswith((".", "/", "~")) or local):
         base = _absolute(folder, base)
     return recipe.model_copy(update={"prepare": prepare, "model": recipe.model.model_copy(update={"base": base})})
 

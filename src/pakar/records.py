@@ -12,12 +12,15 @@ from typing import Any, Literal
 
 from pakar import files, progress
 
-StageName = Literal["prepare", "train", "evaluate"]
+StageName = Literal["base", "prepare", "train", "evaluate"]
 STAGES: tuple[StageName, ...] = ("prepare", "train", "evaluate")
+"""Of every run; one that pre-trains makes its base first."""
 
 _CHANGING = ("checkpoints/", "mlflow/", "tensorboard/")
+_READ_BY_LIBRARIES = (".jinja", ".json", ".model", ".safetensors", ".txt")
 _SHARED_CODE = ("conversation.py", "examples.py", "models", "recipe", "shards.py", "text.py")
 _STAGE_CODE: dict[StageName, tuple[str, ...]] = {
+    "base": ("prepare/scratch", "prepare/sources", "prepare/operators/shares.py", *_SHARED_CODE),
     "prepare": ("prepare", *_SHARED_CODE),
     "train": ("train", *_SHARED_CODE),
     "evaluate": ("evaluate", "engine", "metrics", *_SHARED_CODE),
@@ -60,6 +63,13 @@ def harmed(directory: Path, recorded: Mapping[str, str]) -> list[str]:
     return [f"{directory.name}/{name}" for name, sha256 in recorded.items() if not is_whole(name, sha256)][:3]
 
 
+def added(directory: Path, recorded: Mapping[str, str], folder: str) -> list[str]:
+    """Files in one folder of a stage that were not there when it finished, of the kinds that model libraries read."""
+    found = (path for path in sorted((directory / folder).rglob("*")) if path.suffix in _READ_BY_LIBRARIES)
+    names = (path.relative_to(directory).as_posix() for path in found)
+    return [f"{directory.name}/{name}" for name in names if name not in recorded]
+
+
 def open_stage(directory: Path, inputs: Mapping[str, str], *, keep: bool = False) -> bool:
     """Make the stage's directory ready; True if it holds unfinished work from the same inputs.
 
@@ -80,11 +90,46 @@ def open_stage(directory: Path, inputs: Mapping[str, str], *, keep: bool = False
 
 
 def discard_unfinished(directory: Path) -> bool:
-    """Throw away what an unfinished stage left; True if there was something."""
+    """Throw away what an unfinished stage left, and put back the finished one from before it; True if there was something."""
     unfinished = directory.exists() and not (directory / "stage.json").exists()
     if unfinished:
         files.remove(directory)
+        put_back(directory)
     return unfinished
+
+
+def earlier(directory: Path) -> Path:
+    """Where a finished stage waits while it is made again."""
+    return directory.with_name(f"{directory.name}.before")
+
+
+def set_aside(directory: Path) -> None:
+    """Keep a finished stage until the one that is to take its place has finished."""
+    if not (directory / "stage.json").exists():
+        return
+    directory.rename(earlier(directory))
+    progress.note(f"{directory.name}: the finished one is kept in {earlier(directory)} until the new one has finished")
+
+
+def put_back(directory: Path) -> None:
+    """Give a finished stage that was set aside its place again, which what was made instead leaves."""
+    if earlier(directory).exists():
+        files.remove(directory)
+        earlier(directory).rename(directory)
+        progress.note(f"{directory.name}: the finished one from before is in its place again")
+
+
+def tidy(directory: Path, saves: Path) -> None:
+    """Decide about a finished stage that was set aside when a process was killed: put it back, unless something has been saved since."""
+    if (directory / "stage.json").exists():
+        files.remove(earlier(directory))
+    elif not has_saved(saves):
+        put_back(directory)
+
+
+def has_saved(saves: Path) -> bool:
+    """Whether a stage has left something that it can be gone on with from."""
+    return any(saves.glob("[!.]*"))
 
 
 def code_fingerprint(stage: StageName) -> str:

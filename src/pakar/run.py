@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +22,7 @@ from pydantic import BaseModel
 from pakar import files, progress, provenance, recipe_file, records, text
 from pakar.conversation import Split
 from pakar.errors import UserError, out_of_resources
-from pakar.recipe import Recipe
+from pakar.recipe import Model, Recipe
 from pakar.records import STAGES, StageName
 
 FORMAT = 1
@@ -41,6 +41,11 @@ class Run:
     def stage_dir(self, stage: StageName) -> Path:
         """Everything that one stage wrote."""
         return self.directory / stage
+
+    @property
+    def base_dir(self) -> Path:
+        """The base model, where the run makes it itself."""
+        return self.directory / "base" / "model"
 
     def examples_dir(self, split: Split) -> Path:
         """Parquet files with the examples of one split."""
@@ -152,6 +157,27 @@ class Run:
         """The content of run.json."""
         return dict(files.read_json(self.directory / "run.json"))
 
+    # What it starts from.
+
+    @property
+    def model(self) -> Model:
+        """The recipe's base model as it is found: one that the run makes itself is a local directory.
+
+        A base on a hub has the revision that was trained, unless the recipe names one: what is there now may be another.
+        """
+        section = self.recipe.model
+        if section.architecture is not None:
+            return section.model_copy(update={"base": str(self.base_dir.absolute()), "architecture": None})
+        base = (files.read_json_if_whole(self.directory / "run.json") or {}).get("base") or {}
+        if section.revision is not None or base.get("name") != section.base:
+            return section
+        return section.model_copy(update={"revision": base.get("revision") or None})
+
+    @property
+    def stages(self) -> tuple[StageName, ...]:
+        """The stages of this run, in order."""
+        return STAGES if self.recipe.model.architecture is None else ("base", *STAGES)
+
     # What is finished.
 
     def record(self, stage: StageName) -> dict[str, Any]:
@@ -162,11 +188,39 @@ class Run:
         """
         record = records.read_record(self.stage_dir(stage) / "stage.json")
         if record is None:
+            kept = records.earlier(self.stage_dir(stage))
+            back = (
+                f" `pakar {stage} RECIPE --restart` with the recipe as it was brings back the one in {kept}."
+                if kept.exists()
+                else ""
+            )
             raise UserError(
                 f"{self.directory}: {stage} has not finished yet",
-                next_step=f"`pakar {stage} RECIPE`, or `pakar run RECIPE`.",
+                next_step=f"`pakar {stage} RECIPE`, or `pakar run RECIPE`.{back}",
             )
         return record
+
+    def finished_model(self) -> Path:
+        """The directory of the tuned model, with the files that its training left and no others.
+
+        Raises:
+            UserError: the training has not finished, or a file is not the one that it left, or the recipe's system prompt is
+                another one than in the training.
+        """
+        directory, recorded = self.stage_dir("train"), self.record("train")["files"]
+        of_model = {name: sha256 for name, sha256 in recorded.items() if name.startswith("model/")}
+        changed = records.harmed(directory, of_model) + records.added(directory, of_model, "model")
+        if changed:
+            raise UserError(f"the tuned model in {self.directory} is not the one that was trained; since then changed, gone or added: {', '.join(changed)}",
+                            next_step="put back the files as the training left them, or train again: `pakar train RECIPE`.")  # fmt: skip
+        learnt, now = (
+            files.read_json(self.model_dir / "pakar.json").get("system_prompt"),
+            self.recipe.model.system_prompt,
+        )
+        if learnt is not None and learnt != now:
+            raise UserError(f"model.system_prompt of {self.directory} has changed since the training: {_shortened(learnt)!r} then, {_shortened(now)!r} now",
+                            next_step="put it back in the recipe, or run the recipe again, which trains with the new one.")  # fmt: skip
+        return self.model_dir
 
     def output(self, stage: StageName, name: str) -> str:
         """Fingerprint of something that a finished stage wrote."""
@@ -174,17 +228,27 @@ class Run:
 
     @contextmanager
     def stage(
-        self, stage: StageName, inputs: Mapping[str, str], *, keep_unfinished: bool = False
+        self,
+        stage: StageName,
+        inputs: Mapping[str, str],
+        *,
+        check: Callable[[], None] = lambda: None,
+        saves: Path | None = None,
     ) -> Iterator[StageWork | None]:
         """Run a stage: yields None if it is finished and unchanged, else a StageWork to fill in.
 
         Args:
             stage: Which one.
             inputs: Fingerprints of everything that decides the outcome; code is added here.
-            keep_unfinished: Unfinished work from other inputs is not thrown away; the stage decides what becomes of it.
+            check: Refuses what cannot be done, before anything is touched.
+            saves: For stages that are dear: where the stage saves what it can be gone on with from. What it saved is not thrown
+                away when inputs change (the stage decides what becomes of it), and a finished stage stays until the new one
+                has finished; it is put back if the new one ends before it has saved anything.
         """
         inputs = {**inputs, "code": records.code_fingerprint(stage)}
         directory = self.stage_dir(stage)
+        if saves is not None:
+            records.tidy(directory, saves)
         record = records.read_record(directory / "stage.json")
         if record is not None:
             changed = records.differences(record["inputs"], inputs) + records.harmed(directory, record["files"])
@@ -193,16 +257,25 @@ class Run:
                 yield None
                 return
             progress.note(f"{stage}: runs again, because {', '.join(changed)} changed")
-        resumed = records.open_stage(directory, inputs, keep=keep_unfinished)
+        check()
+        if saves is not None:
+            records.set_aside(directory)
+        resumed = records.open_stage(directory, inputs, keep=saves is not None)
         work = StageWork(resumed=resumed)
         started = time.monotonic()
-        yield work
+        try:
+            yield work
+        except BaseException:
+            if saves is not None and not records.has_saved(saves):
+                records.put_back(directory)
+            raise
         finished = {
             "stage": stage, "inputs": inputs, "outputs": work.outputs, "counts": work.counts,
             "files": records.fingerprints(directory), "seconds": round(time.monotonic() - started, 3), "finished": provenance.now(),
         }  # fmt: skip
         files.write_json(directory / "stage.json", finished)
         (directory / "started.json").unlink(missing_ok=True)
+        files.remove(records.earlier(directory))
         _write_provenance(self, work.provenance)
 
 
@@ -261,15 +334,30 @@ _held_locks: dict[Path, FileLock] = {}  # a lock ends with its object, so they l
 def find(name: str, runs_dir: Path) -> Run:
     """An existing run, by its name in `runs_dir` or by its path.
 
+    A name is looked for in `runs_dir` first: a folder of the project that is called the same is no run.
+
     Raises:
         UserError: there is none.
     """
-    for directory in (Path(name), runs_dir / name):
-        if (directory / "recipe.yaml").exists():
+    for directory in (runs_dir / name, Path(name)):
+        if _is_run(directory):
             return Run(directory, recipe_file.load(directory / "recipe.yaml"))
-    known = sorted(p.parent.name for p in runs_dir.glob("*/recipe.yaml"))
-    raise UserError(f"there is no run {name!r} in {runs_dir}; there is: {', '.join(known) or 'none'}",
+    known = sorted(p.parent.name for p in runs_dir.glob("*/run.json"))
+    raise UserError(f"there is no run {_shortened(name)!r} in {runs_dir}; there is: {', '.join(known) or 'none'}",
                     next_step="`pakar run RECIPE` makes one.")  # fmt: skip
+
+
+def _shortened(words: str, letters: int = 80) -> str:
+    """As much of it as an error repeats."""
+    return words if len(words) <= letters else f"{words[:letters]}…"
+
+
+def _is_run(directory: Path) -> bool:
+    """Whether Pakar began a run here; a recipe alone may lie anywhere."""
+    try:
+        return all((directory / name).is_file() for name in ("recipe.yaml", "run.json"))
+    except (OSError, ValueError):  # no path can be called so
+        return False
 
 
 def section_fingerprint(section: BaseModel) -> str:
@@ -282,7 +370,7 @@ def _write_provenance(run: Run, facts: Mapping[str, Any]) -> None:
     path = run.directory / "run.json"
     known = files.read_json_if_whole(path) or {}
     states = {}
-    for stage in STAGES:
+    for stage in run.stages:
         record = records.read_record(run.stage_dir(stage) / "stage.json")
         states[stage] = {"finished": record is not None, **({"seconds": record["seconds"]} if record else {})}
     base = {"name": run.recipe.model.base, "revision": run.recipe.model.revision}

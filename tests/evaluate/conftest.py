@@ -7,7 +7,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from pakar import examples, files, text
+from pakar import examples, files, records, text
 from pakar.conversation import Example, Message
 from pakar.evaluate.stage import evaluate
 from pakar.evaluate.systems import System
@@ -74,8 +74,9 @@ def train(base: BaseModel, directory: Path) -> Run:
     tiny.save_model(run.model_dir, seed=1)
     prints = {"base_fingerprint": base.fingerprint, "prompt_fingerprint": renderer(base.tokenizer()).fingerprint}
     files.write_json(run.model_dir / PROVENANCE, prints)
+    left = records.fingerprints(run.stage_dir("train"))
     files.write_json(
-        run.stage_dir("train") / "stage.json", {"inputs": {}, "outputs": {"model": "m"}, "files": {}, "seconds": 1}
+        run.stage_dir("train") / "stage.json", {"inputs": {}, "outputs": {"model": "m"}, "files": left, "seconds": 1}
     )
     return run
 

@@ -16,81 +16,21 @@ from hypothesis import strategies as st
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
 
-from pakar.errors import UserError
+from pakar.errors import QualityError, UserError
 from pakar.export import gguf
 from pakar.export.gguf import architectures, vocabulary
 from pakar.models import merge
 from pakar.models.prompt import Renderer, renderer
 from tests import tiny
+from tests.export import golden
+from tests.export.shapes import ROWS, SHAPES, config, facts, model
 
-WIDE: dict[str, Any] = {
-    "vocab_size": 320, "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2, "num_attention_heads": 4,
-    "max_position_embeddings": 128, "initializer_range": 0.3, "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0,
-}  # fmt: skip
-GROUPED = {**WIDE, "num_key_value_heads": 2}
-FALCON = {
-    "vocab_size": 320, "hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "ffn_hidden_size": 256,
-    "parallel_attn": True, "bias": False, "alibi": False, "initializer_range": 0.3, "bos_token_id": 1, "eos_token_id": 2,
-}  # fmt: skip
-SLOWED = {
-    "rope_type": "llama3", "rope_theta": 10000.0, "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
-    "original_max_position_embeddings": 64,
-}  # fmt: skip
-SHAPES: dict[str, tuple[str, dict[str, Any]]] = {
-    "llama": ("LlamaConfig", GROUPED),
-    "llama 3.1": ("LlamaConfig", {**GROUPED, "rope_parameters": SLOWED}),
-    "llama with biases": ("LlamaConfig", {**GROUPED, "attention_bias": True, "tie_word_embeddings": True}),
-    "mistral": ("MistralConfig", {**GROUPED, "sliding_window": None}),
-    "qwen2": ("Qwen2Config", GROUPED),
-    "qwen3": ("Qwen3Config", {**GROUPED, "head_dim": 32}),
-    "gpt2": (
-        "GPT2Config",
-        {
-            "vocab_size": 320,
-            "n_embd": 64,
-            "n_layer": 2,
-            "n_head": 4,
-            "n_positions": 128,
-            "initializer_range": 0.3,
-            "bos_token_id": 1,
-            "eos_token_id": 2,
-        },
-    ),
-    "bloom": (
-        "BloomConfig",
-        {"vocab_size": 320, "hidden_size": 64, "n_layer": 2, "n_head": 4, "initializer_range": 0.3, "seq_length": 128},
-    ),
-    "falcon 7b": ("FalconConfig", {**FALCON, "multi_query": True, "new_decoder_architecture": False}),
-    "falcon 40b": ("FalconConfig", {**FALCON, "num_kv_heads": 2, "new_decoder_architecture": True}),
-    "gemma": ("GemmaConfig", {**GROUPED, "head_dim": 16}),
-    "gemma2": ("Gemma2Config", {**GROUPED, "head_dim": 16, "sliding_window": 32, "query_pre_attn_scalar": 16}),
-    "gemma3": ("Gemma3TextConfig", {**GROUPED, "head_dim": 16, "sliding_window": 32, "query_pre_attn_scalar": 16}),
-    "phi2": ("PhiConfig", {**WIDE, "partial_rotary_factor": 0.5}),
-    "phi3": ("Phi3Config", GROUPED),
-}
 READ_BY_TRANSFORMERS = ("llama", "qwen2", "bloom", "falcon 7b", "phi3")
 """Of these shapes; for the others see docs/export.md."""
-ROWS = [[(7 * i * i + 13 * i) % 300 + 8 for i in range(60)]]
+GOLDEN = json.loads(Path(__file__).with_name("gguf_golden.json").read_text(encoding="utf-8"))
+"""What `python -m tests.export.golden` wrote after llama.cpp had computed the same logits from these very files."""
 HAS_LLAMA_CPP = importlib.util.find_spec("llama_cpp") is not None
 needs_llama_cpp = pytest.mark.skipif(not HAS_LLAMA_CPP, reason="llama-cpp-python is not installed")
-
-
-def config(kind: str) -> Any:
-    name, settings = SHAPES[kind]
-    return getattr(transformers, name)(**settings)
-
-
-def model(kind: str) -> PreTrainedModel:
-    """Random weights, norms and biases too, so that a tensor in the wrong place shows."""
-    torch.manual_seed(1)
-    made: Any = AutoModelForCausalLM.from_config(config(kind))  # type: ignore[no-untyped-call]
-    with torch.no_grad():
-        for weight in made.parameters():
-            if weight.ndim == 1:
-                weight.add_(torch.randn_like(weight) * 0.2)
-    assert isinstance(made, PreTrainedModel)
-    made.eval()  # type: ignore[no-untyped-call]
-    return made
 
 
 def embeddings(made: PreTrainedModel) -> str:
@@ -147,17 +87,47 @@ def test_every_weight_is_in_the_file_and_rounding_is_what_was_written(tmp_path: 
     assert ((before - after).abs().reshape(-1, 32).amax(1) <= step * 0.51 + 1e-3).all()
 
 
+@pytest.mark.parametrize("kind", SHAPES)
+def test_settings_and_tensors_are_those_that_llama_cpp_computed_the_same_logits_from(tmp_path: Path, prompts: Renderer, kind: str) -> None:  # fmt: skip
+    made = model(kind)
+    gguf.write(tmp_path / "a.gguf", made, prompts, "float32", "a")
+    found = facts(tmp_path / "a.gguf")
+    assert found["architecture"] == GOLDEN[kind]["architecture"]
+    assert found["settings"] == GOLDEN[kind]["settings"]
+    assert found["tensors"] == GOLDEN[kind]["tensors"]
+
+
+@pytest.mark.parametrize("kind", SHAPES)
+@pytest.mark.parametrize("storage", ["float32", "q8_0"])
+def test_a_file_read_back_holds_every_weight(tmp_path: Path, prompts: Renderer, kind: str, storage: merge.Storage) -> None:  # fmt: skip
+    made = model(kind)
+    gguf.write(tmp_path / "a.gguf", made, prompts, storage, "a")
+    gguf.round_weights(made, storage)
+    gguf.check_written(tmp_path / "a.gguf", made, storage)
+    for name, weight in made.named_parameters():
+        if name.endswith(
+            ("k_proj.weight", "c_attn.weight", "query_key_value.weight", "qkv_proj.weight", "norm.weight")
+        ):
+            with torch.no_grad():
+                weight[:2] = weight[:2].flip(0)  # two rows change places
+            with pytest.raises(QualityError, match="does not hold the model"):
+                gguf.check_written(tmp_path / "a.gguf", made, storage)
+            return
+    pytest.fail(f"{kind} has no such weight")
+
+
+def test_a_file_with_a_tensor_too_few_is_told(tmp_path: Path, prompts: Renderer) -> None:
+    gguf.write(tmp_path / "a.gguf", model("llama"), prompts, "float32", "a")
+    with pytest.raises(QualityError, match=r"blk\.0\.attn_k\.bias"):
+        gguf.check_written(tmp_path / "a.gguf", model("llama with biases"), "float32")
+
+
 @pytest.mark.slow
 @needs_llama_cpp
 @pytest.mark.parametrize("kind", SHAPES)
 def test_llama_cpp_computes_the_same_logits(tmp_path: Path, prompts: Renderer, kind: str) -> None:
-    llama: Any = importlib.import_module("llama_cpp")
-    made = model(kind)
-    gguf.write(tmp_path / "a.gguf", made, prompts, "float32", "phi3" if kind == "phi3" else "a")
-    read = llama.Llama(str(tmp_path / "a.gguf"), n_ctx=128, logits_all=True, verbose=False, n_threads=1)
-    read.eval(ROWS[0])
-    found = merge.compare(merge.logits(made, ROWS), [torch.tensor(read.scores[: len(ROWS[0])])])
-    assert found.divergence < 1e-4  # its cache of keys and values is in 16 bits
+    gguf.write(tmp_path / "a.gguf", model(kind), prompts, "float32", "phi3" if kind == "phi3" else "a")
+    assert golden.divergence(tmp_path / "a.gguf", kind) < golden.CACHE_IN_16_BITS
 
 
 def test_the_file_says_how_prompts_are_made_and_where_answers_end(tmp_path: Path, prompts: Renderer) -> None:
@@ -176,7 +146,7 @@ def test_the_file_says_how_prompts_are_made_and_where_answers_end(tmp_path: Path
 
 
 def test_what_cannot_be_written_is_refused_with_what_can() -> None:
-    with pytest.raises(UserError, match=r"(?s)'opt'.*bloom, falcon, gemma.*--format merged"):
+    with pytest.raises(UserError, match=r"(?s)'opt'.*bloom, falcon, gemma.*--as merged"):
         gguf.check(transformers.OPTConfig())
     unfit: dict[str, dict[str, Any]] = {
         "LlamaConfig": {"hidden_act": "gelu"},
@@ -291,7 +261,7 @@ def test_a_way_to_cut_texts_that_llama_cpp_lacks_is_refused(steps: list[Any], tm
     odd = renderer(byte_level(steps))
     shape: Any = config("llama")
     shape.vocab_size = 400
-    with pytest.raises(UserError, match=r"(?s)does not know how it cuts texts.*--format merged"):
+    with pytest.raises(UserError, match=r"(?s)does not know how it cuts texts.*--as merged"):
         vocabulary.add(library.GGUFWriter(tmp_path / "a.gguf", "llama"), odd, 400)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import huggingface_hub
 import pytest
 
-from pakar.errors import UserError
+from pakar.errors import UsageError, UserError
 from pakar.export import hub
 
 
@@ -20,6 +20,8 @@ class TinyHub(BaseHTTPRequestHandler):
     """Answers as the hub does for small files, which are sent within the commit; keeps what it was asked."""
 
     asked: list[tuple[str, Any]] = []  # noqa: RUF012 - one for each test, see the fixture
+    there: list[str] | None = None  # files of the repository
+    refuses = False  # the login
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
@@ -38,11 +40,22 @@ class TinyHub(BaseHTTPRequestHandler):
             self._answer({})
 
     def do_GET(self) -> None:
-        self._answer({"id": "me/mine", "sha": "abc", "siblings": []})
+        self.asked.append((self.path, None))
+        if self.path == "/api/whoami-v2":
+            self._answer({"name": "me", "orgs": [{"name": "my-team"}]}, 401 if self.refuses else 200)
+        elif self.there is None:
+            self.send_response(404)
+            self.send_header("X-Error-Code", "RepoNotFound")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+        elif "/tree/" in self.path:
+            self._answer([{"type": "file", "path": p, "size": 1, "oid": "0" * 40} for p in self.there])
+        else:
+            self._answer({"id": "me/mine", "sha": "abc", "siblings": [{"rfilename": p} for p in self.there]})
 
-    def _answer(self, value: object) -> None:
+    def _answer(self, value: object, status: int = 200) -> None:
         content = json.dumps(value).encode()
-        self.send_response(200)
+        self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
@@ -55,6 +68,7 @@ class TinyHub(BaseHTTPRequestHandler):
 @pytest.fixture
 def address(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     TinyHub.asked.clear()
+    TinyHub.there, TinyHub.refuses = [], False
     server = ThreadingHTTPServer(("127.0.0.1", 0), TinyHub)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     found = f"http://127.0.0.1:{server.server_address[1]}"
@@ -90,14 +104,48 @@ def test_an_upload_makes_a_private_repository_and_sends_every_file(tmp_path: Pat
     assert "Pakar" in commit[0]["value"]["summary"]
 
 
+def test_what_an_earlier_export_left_goes_with_the_same_upload(tmp_path: Path, address: str) -> None:
+    TinyHub.there = [".gitattributes", "README.md", "adapter_model.safetensors", "pakar.json"]
+    hub.push(folder(tmp_path / "model"), "me/mine")
+    [commit] = [lines for path, lines in TinyHub.asked if "/commit/" in path]
+    gone = {line["value"]["path"] for line in commit if line["key"] == "deletedFile"}
+    assert gone == {"adapter_model.safetensors", "pakar.json"}  # what is uploaded anew is not deleted first
+
+
+@pytest.mark.parametrize("use", [hub.check_ready, lambda name: hub.push(Path(), name)])
+def test_a_repository_of_somebody_elses_files_is_left_alone(address: str, use: Any) -> None:
+    TinyHub.there = [".gitattributes", "pytorch_model.bin"]
+    with pytest.raises(UserError, match=r"did not write \(pytorch_model\.bin\)"):
+        use("me/mine")
+    assert not [path for path, _ in TinyHub.asked if "/commit/" in path]
+
+
+@pytest.mark.parametrize("name", ["me/new", "my-team/new"])
+def test_a_new_repository_of_ones_own_can_be_uploaded_to(address: str, name: str) -> None:
+    TinyHub.there = None
+    hub.check_ready(name)
+
+
+def test_an_upload_that_must_fail_is_told_before_the_work(address: str) -> None:
+    TinyHub.there = None
+    with pytest.raises(UserError, match=r"(?s)logged in as me.*expected one of me, my-team.*--push me/mine"):
+        hub.check_ready("others/mine")
+    TinyHub.refuses = True
+    with pytest.raises(UserError, match=r"(?s)nothing was exported.*hf auth login"):
+        hub.check_ready("me/mine")
+
+
 @pytest.mark.parametrize("name", ["mine", "a/b/c", "me/..", "me/mi ne", ""])
 def test_names_that_no_hub_takes_are_refused(name: str) -> None:
-    with pytest.raises(UserError, match="expected OWNER/NAME"):
+    with pytest.raises(UsageError, match="expected OWNER/NAME") as refusal:
         hub.check_name(name)
+    assert refusal.value.exit_code == 2
 
 
 def test_a_hub_that_cannot_be_reached_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real = huggingface_hub.HfApi
     monkeypatch.setattr(huggingface_hub, "HfApi", lambda: real(endpoint="http://127.0.0.1:9", token="hf_test"))
-    with pytest.raises(UserError, match=r"(?s)the upload to me/mine failed.*what was exported is kept"):
+    with pytest.raises(
+        UserError, match=r"(?s)the upload to me/mine failed.*what was exported is kept.*hf upload me/mine"
+    ):
         hub.push(folder(tmp_path / "model"), "me/mine")

@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from pakar import recipe
 from pakar.errors import RecipeError, UserError
-from pakar.models import base, intake, tuned
+from pakar.models import base, intake, merge, tuned
 from pakar.models.intake import finding, weights
 from tests import tiny
 
@@ -297,7 +297,7 @@ def test_safetensors_that_contradict_themselves_are_refused(
     assert expected in str(weights.header(tmp_path / "model.safetensors")[1])
 
 
-@pytest.mark.parametrize("length", [0, 1, 100_000_001, 2**63, 2**64 - 1])
+@pytest.mark.parametrize("length", [0, 1, 2**24 + 1, 2**63, 2**64 - 1])
 def test_a_header_longer_than_the_file_or_the_limit_is_not_read(tmp_path: Path, length: int) -> None:
     path = tmp_path / "model.safetensors"
     write_safetensors(path, b"{}", length=length)
@@ -382,11 +382,45 @@ def test_an_adapter_as_peft_saves_it_passes_on_its_base_alone(adapter: Path, tin
         {"r": "4"},
         {"base_model_name_or_path": "someone/else"},
         {"base_model_name_or_path": ["starter"]},
+        {"r": 3},
+        {"target_modules": "([a-z_.0-9]+)+!"},
+        {"target_modules": ["q_proj", "(a+)+"]},
+        {"target_modules": []},
+        {"target_modules": ["q"] * 2000},
+        {"exclude_modules": ["(a+)+"]},
+        {"rank_pattern": {".*": 10**7}},
+        {"alpha_pattern": {".*": 10**7}},
+        {"modules_to_save": ["lm_head"]},
+        {"layers_to_transform": [10**9]},
+        {"layers_pattern": "(a+)+"},
+        {"bias": "some"},
+        {"lora_dropout": 2},
+        {"use_dora": "yes"},
+        {"task_type": "SEQ_CLS"},
+        {"trainable_token_indices": [1]},
+        {"target_parameters": ["x"]},
+        {"use_something_unknown": {"impl": "x"}},
     ],
 )
 def test_adapters_that_reach_out_are_refused(adapter: Path, tiny_base: Path, changes: dict[str, Any]) -> None:
     edit(adapter / "adapter_config.json", **changes)
     assert [*changes] == [one.key for one in intake.findings(adapter, base=(str(tiny_base),))]
+
+
+def test_an_adapter_that_lacks_weights_is_not_filled_up(adapter: Path, tiny_base: Path) -> None:
+    path = adapter / "adapter_model.safetensors"
+    stored = {name: tensor for name, tensor in load_file(path).items() if "layers.1" not in name}
+    save_file(stored, path, metadata={"format": "pt"})
+    with pytest.raises(RecipeError, match="missing adapter keys"):
+        merge._with_adapter(base.BaseModel("x", tiny_base).load(), adapter)
+
+
+@pytest.mark.parametrize("options", [{"use_rslora": True}, {"use_dora": True}, {"bias": "all"}, {"layers_to_transform": [0]},
+                                     {"init_lora_weights": "gaussian"}, {"lora_dropout": 0.1, "task_type": "CAUSAL_LM"}], ids=str)  # fmt: skip
+def test_every_kind_of_lora_that_pakar_writes_passes(tiny_base: Path, tmp_path: Path, options: dict[str, Any]) -> None:
+    plain = AutoModelForCausalLM.from_pretrained(tiny_base)
+    get_peft_model(plain, LoraConfig(r=2, target_modules=["q_proj", "mlp.up_proj"], **options)).save_pretrained(str(tmp_path / "a"))  # fmt: skip
+    assert intake.findings(tmp_path / "a", base=(str(tiny_base),)) == []
 
 
 def test_an_adapter_with_pickled_weights_is_refused_unread(adapter: Path, tiny_base: Path, tmp_path: Path) -> None:

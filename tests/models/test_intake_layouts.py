@@ -100,7 +100,7 @@ def test_what_is_fetched_from_a_hub_is_what_is_read() -> None:
         "chat_template.jinja", "additional_chat_templates/rag.jinja", "preprocessor_config.json", "pytorch_model.bin.index.json",
     ]  # fmt: skip
     assert sorted(filter_repo_objects(there, allow_patterns=intake.fetched())) == sorted([
-        "config.json", "generation_config.json", "merges.txt", "model.safetensors", "tokenizer.json",
+        "README.md", "config.json", "generation_config.json", "merges.txt", "model.safetensors", "tokenizer.json",
         "tokenizer_config.json", "vocab.json", "model.safetensors.index.json", "model-00001-of-00002.safetensors",
         "model_00001-of-00072.safetensors", "tokenizer.model", "chat_template.jinja", "additional_chat_templates/rag.jinja",
     ])  # fmt: skip

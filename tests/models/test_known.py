@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from pakar.errors import RecipeError
-from pakar.models.configuration import architecture, context_limit, empty_model, with_layers
+from pakar.models.architecture import architecture, empty_model, with_layers
+from pakar.models.configuration import context_limit
 from pakar.models.known import known, names
 from pakar.recipe import Model
 

@@ -134,8 +134,8 @@ def test_what_is_no_number_is_never_within_a_tolerance() -> None:
 
 
 def test_a_refusal_names_the_fault_and_a_way_out() -> None:
-    with pytest.raises(QualityError, match=r"(?s)93\.0% of 100 positions, 98% needed.*--dtype float32") as refusal:
+    with pytest.raises(QualityError, match=r"(?s)93\.0% of 100 positions, 98% needed.*--as merged:float32") as refusal:
         merge.check(Difference(100, 0.5, 10.0, 0.93, 1e-4), "bfloat16")
     assert refusal.value.exit_code == 3
-    with pytest.raises(QualityError, match=r"(?s)moved by 0\.05.*--format adapter"):
+    with pytest.raises(QualityError, match=r"(?s)moved by 0\.05.*--as adapter"):
         merge.check(Difference(100, 0.5, 10.0, 1.0, 0.0), "float32")

@@ -11,7 +11,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, FalconConfig
 
 from pakar import recipe
 from pakar.errors import RecipeError
-from pakar.models import base, intake
+from pakar.models import base, configuration, intake
 
 OWN = {
     "AutoConfig": "configuration_own.OwnConfig",
@@ -76,7 +76,7 @@ def test_no_library_sees_the_names_of_code_and_none_are_written_again(model: Pat
 def test_the_configuration_is_the_one_that_the_library_reads_from_a_file_without_the_key(
     model: Path, tiny_base: Path
 ) -> None:
-    own, plain = base.configuration(model), AutoConfig.from_pretrained(tiny_base)
+    own, plain = configuration.read(model), AutoConfig.from_pretrained(tiny_base)
     assert own.name_or_path == str(model)
     assert own.to_dict() | {"_name_or_path": ""} == plain.to_dict() | {"_name_or_path": ""}
 

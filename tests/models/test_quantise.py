@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -134,6 +136,12 @@ def test_importing_the_library_says_nothing_and_leaves_logging_as_it_was() -> No
     before = logging.getLogger("bitsandbytes.backends.cpu.ops").level
     assert quantise.library().__name__ == "bitsandbytes"
     assert logging.getLogger("bitsandbytes.backends.cpu.ops").level == before
+
+
+def test_no_command_shows_the_librarys_advice_whoever_imports_it_first() -> None:
+    code = "from pakar import progress; progress.silence_libraries(); import peft, bitsandbytes"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "kernels" not in done.stderr
 
 
 def test_a_four_bit_model_that_is_saved_can_be_read_by_plain_transformers(kept: BaseModel, tmp_path: Path) -> None:

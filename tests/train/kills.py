@@ -32,6 +32,7 @@ def main(folder: Path, arguments: list[str], kills: int, seed: int) -> None:
     checkpoints = folder / "runs" / "tiny" / "train" / "checkpoints"
     chance = random.Random(seed)
     begins_after, window = 1.0, 0.3  # seconds; both follow what is seen
+    amid_saving = False
     attempts: list[dict[str, Any]] = []
     while len(attempts) < kills:
         before = newest_whole(checkpoints)
@@ -42,12 +43,14 @@ def main(folder: Path, arguments: list[str], kills: int, seed: int) -> None:
         else:  # the others from then on, where most of the time goes into saving
             text = listen(child, told, begun(None if before is not None else checkpoints))
             begins_after = time.monotonic() - started
-            text += listen(child, told, at(time.monotonic() + chance.uniform(0, window)))
+            amid_saving = len(attempts) % 2 == 1
+            later = at(time.monotonic() + chance.uniform(0, window))
+            text += listen(child, told, saving(checkpoints) if amid_saving else later)
         killed = end(child)
         text += rest(told)
-        saving, after = any(checkpoints.glob(".step-*.tmp")), newest_whole(checkpoints)
-        attempts.append({"killed": killed, "saving": saving, "before": before, "after": after, "told": text})
-        if BEGUN in text:
+        amid, after = saving(checkpoints)(text), newest_whole(checkpoints)
+        attempts.append({"killed": killed, "saving": amid, "before": before, "after": after, "told": text})
+        if BEGUN in text and not amid_saving:
             advanced = (after or 0) - (before or 0)
             window *= 1.5 if advanced == 0 else 0.7 if advanced > 2 else 1
         if not killed:
@@ -63,6 +66,11 @@ def at(moment: float) -> Callable[[str], bool]:
 def begun(checkpoints: Path | None) -> Callable[[str], bool]:
     """Whether training goes on, as it tells; the first one, which tells nothing, by its first checkpoint."""
     return lambda told: BEGUN in told or (checkpoints is not None and any(checkpoints.glob("step-*")))
+
+
+def saving(checkpoints: Path) -> Callable[[str], bool]:
+    """Whether a checkpoint is being written."""
+    return lambda _: any(checkpoints.glob(".step-*.tmp"))
 
 
 def start(arguments: list[str]) -> tuple[int, int]:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import random
 import re
+import time
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from pakar.conversation import Example, Message
 from pakar.engine.local import LocalEngine
 from pakar.metrics import ANSWER_COLUMNS
 from pakar.models.prompt import renderer
-from pakar.train import answers
+from pakar.train import answers, stopping
 from pakar.train.answers import Questions
 from tests import tiny
 from tests.command import pakar
@@ -133,3 +134,32 @@ def test_the_weights_are_the_same_with_and_without_answers_and_trackers(tmp_path
     assert files.read_json(train / "training.json")["answers"]["asked"] == 3
     again = pakar("train", "recipe.yaml", "--set", "train.validation.answers=3", cwd=tmp_path / "3")
     assert "train: unchanged, skipped" in again.stderr
+
+
+def test_cutting_back_many_answers_takes_no_time(tmp_path: Path) -> None:
+    asked = questions(tmp_path / "answers.jsonl", 200)
+    rows = [{"step": step, "id": str(one)} for step in range(100) for one in range(200)]
+    files.write_json_lines(asked.path, rows)
+    started = time.process_time()
+    asked.forget_after(99)
+    assert time.process_time() - started < 5  # a look at all rows for each of them would take minutes
+    assert files.read_json_lines(asked.path) == rows
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:The .grad attribute of a Tensor:UserWarning")
+def test_compiled_layers_answer_as_they_are_and_are_not_compiled_anew(tmp_path: Path) -> None:
+    model: Any = tiny.model()
+    compiled: list[Any] = []
+
+    def compiler(graph: Any, _: Any) -> Any:
+        compiled.append(graph)
+        return graph.forward
+
+    for layer in model.model.layers:
+        layer.compile(dynamic=True, backend=compiler)
+    questions(tmp_path / "answers.jsonl", 2).ask(model, 1)
+    prompts = renderer(tiny.tokenizer())
+    stopping._ends(model, prompts.prompt((Message("user", "Why?"),)), 2, 4)
+    assert compiled == []
+    model(input_ids=torch.tensor([[5, 6]]))
+    assert compiled

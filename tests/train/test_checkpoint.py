@@ -218,3 +218,28 @@ def test_a_save_that_fails_leaves_the_checkpoints_before_it(tmp_path: Path) -> N
         checkpoint.save(tmp_path, broken)
     assert [p.name for p in tmp_path.iterdir()] == ["step-00000001"]
     assert checkpoint.look(tmp_path).newest == at(tmp_path, 1)
+
+
+def test_older_checkpoints_stay_until_the_new_one_reads_as_it_was_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saved(tmp_path, (1, 1), (2, 2))
+    monkeypatch.setattr(checkpoint, "defect", lambda path: "cut off")
+    with pytest.raises(OSError, match="step 4 was not written as it should be: cut off"):
+        saved(tmp_path, (4, 4))
+    monkeypatch.undo()
+    assert {at(tmp_path, 1), at(tmp_path, 2)} <= set(tmp_path.iterdir())
+
+
+def test_a_state_with_fields_of_another_version_is_told_and_never_gone_on_from(tmp_path: Path) -> None:
+    saved(tmp_path, (1, 1))
+    path = at(tmp_path, 1) / checkpoint.STATE
+    written = files.read_json(path)
+    path.write_text(json.dumps({**written, "state": {**written["state"], "mood": 3}}))
+    commit = files.read_json(at(tmp_path, 1) / checkpoint.COMMIT)
+    commit["files"][checkpoint.STATE] = {"bytes": path.stat().st_size, "sha256": files.sha256(path)}
+    files.write_json(at(tmp_path, 1) / checkpoint.COMMIT, commit)
+    newest, harmed = checkpoint.look(tmp_path)
+    assert newest is None
+    assert "another version of Pakar" in harmed[at(tmp_path, 1)]
+    assert "mood" in harmed[at(tmp_path, 1)]

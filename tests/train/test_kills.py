@@ -22,7 +22,7 @@ from tests.train.nursery import Nursery
 pytestmark = pytest.mark.slow
 
 TIMES = {"seconds", "tokens_per_second", "memory_bytes"}
-SAVING_OFTEN = ["--set", "train.checkpoint_every=1", "--set", "train.epochs=24"]
+SAVING_OFTEN = ["--set", "train.checkpoint_every=1", "--set", "train.epochs=36"]
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +76,7 @@ def test_kills_at_random_moments_leave_the_weights_of_an_unbroken_training(
     attempts = killed(folder, arguments, kills, seed=len(method))
     assert [a["told"] for a in attempts if not a["killed"]] == []
     assert len(attempts) == kills
-    assert sum(a["saving"] for a in attempts) >= kills // 10
+    assert sum(a["saving"] for a in attempts) >= max(1, kills // 10)
     for attempt in attempts:
         went_on = re.search(r"goes on from step (\d+)", attempt["told"])
         assert went_on is None or int(went_on[1]) == attempt["before"]

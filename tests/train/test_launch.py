@@ -9,32 +9,14 @@ import numpy as np
 import psutil
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
 from pakar import recipe
 from pakar.errors import DataError, RecipeError, UserError
-from pakar.train import packing
+from pakar.run import Run
+from pakar.train import memory, packing
 from pakar.train.launch import failure, processes, sharding, spark, team
 from pakar.train.launch.team import ALONE, Team
 from tests import tiny
-
-LENGTHS = st.lists(st.integers(1, 500), min_size=1, max_size=60)
-
-
-@given(LENGTHS, st.integers(1, 8))
-def test_every_sequence_is_dealt_once(lengths: list[int], parts: int) -> None:
-    members, sizes = np.arange(len(lengths)), np.array(lengths)
-    shares = packing.deal(members, sizes, parts)
-    assert len(shares) == parts
-    assert sorted(np.concatenate(shares).tolist()) == members.tolist()
-
-
-@given(LENGTHS, st.integers(2, 8))
-def test_no_process_has_more_than_another_by_more_than_one_sequence(lengths: list[int], parts: int) -> None:
-    sizes = np.array(lengths)
-    loads = [int(sizes[share].sum()) for share in packing.deal(np.arange(len(lengths)), sizes, parts)]
-    assert max(loads) - min(loads) <= max(lengths)
 
 
 def test_one_process_gets_the_step_as_it_is() -> None:
@@ -160,3 +142,25 @@ def test_a_local_master_with_too_few_places_is_refused_at_once() -> None:
 def test_a_worker_with_other_code_says_so(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="another Pakar"):
         spark.carry_out(str(tmp_path), "0.0.0", "")
+
+
+def test_a_process_ended_by_the_signal_that_was_passed_on_is_told_by_what_is_saved(tmp_path: Path) -> None:
+    run = Run(tmp_path / "q", recipe.Recipe(name="q", prepare=recipe.Prepare(sources=(recipe.Source(path="a.csv"),))))
+    assert "before the training began" in str(processes._reason(run, [-15, -15], 15))
+    (run.checkpoints_dir / "step-00000003").mkdir(parents=True)
+    told = processes._reason(run, [0, -15], 15)
+    assert isinstance(told, UserError)
+    assert told.exit_code == 143
+    assert "goes on from the last checkpoint" in str(told)
+
+
+def test_processes_on_one_machine_share_its_memory_and_a_containers_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory, "CONTAINER", tmp_path)
+    (tmp_path / "memory.max").write_text("1000\n")
+    (tmp_path / "memory.current").write_text("200\n")
+    assert memory.free_bytes() == 800
+    assert [memory.fits_beside(size) for size in (400, 401)] == [True, False]
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
+    assert [memory.fits_beside(size) for size in (100, 101)] == [True, False]

@@ -5,7 +5,10 @@ import torch
 
 from pakar import recipe
 from pakar.errors import RecipeError
+from pakar.models.architecture import architecture
 from pakar.train import precision
+from pakar.train.plan import devices
+from pakar.train.plan.needs import Reckoner
 
 
 def machine(
@@ -45,6 +48,16 @@ def test_bfloat16_is_refused_on_a_gpu_that_only_emulates_it(monkeypatch: pytest.
     machine(monkeypatch, gpu=(7, 5))
     with pytest.raises(RecipeError, match="emulates bfloat16"):
         precision.chosen(section("bfloat16"))
+
+
+@pytest.mark.parametrize("instructions", [(), ("amx_tile",), ("avx512_bf16",), ("amx_bf16",)])
+def test_the_plan_takes_the_format_that_the_training_takes(
+    monkeypatch: pytest.MonkeyPatch, instructions: tuple[str, ...]
+) -> None:
+    machine(monkeypatch, gpu=None, instructions=instructions)
+    made = recipe.Recipe.model_validate({"name": "r", "prepare": {"sources": [{"path": "none.csv"}]}})
+    planned = Reckoner(architecture(made.model), devices.this_machine()).precision(made)
+    assert planned == precision.chosen(made.train)
 
 
 def test_float16_is_refused_without_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:

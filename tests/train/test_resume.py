@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 import torch
 
 from pakar import files, recipe, records
 from pakar.errors import DataError, RecipeError, UserError
-from pakar.models import base as base_models
 from pakar.recipe import Prepare, Recipe, Source
 from pakar.run import Run
-from pakar.train import checkpoint, loop, origin, resume, stage
+from pakar.train import checkpoint, loop, origin, precision, resume, stage
 from pakar.train.adapter import make_trainable
 from pakar.train.interrupt import Stop
 from pakar.train.saver import Saver
+from pakar.train.training import Training, start
 from tests import tiny
 from tests.train.test_loop import make_shards
 
@@ -51,6 +53,14 @@ def prepare(run: Run, pairs: int) -> None:
     files.write_json(run.stage_dir("prepare") / "stage.json", record)
 
 
+def write_questions(run: Run) -> None:
+    """The validation split as a table, which only those read who ask questions."""
+    talks = [[{"role": "user", "content": q}, {"role": "assistant", "content": a}] for q, a in tiny.pairs(2)]
+    rows = [{"id": str(n), "group": str(n), "messages": talk} for n, talk in enumerate(talks)]
+    run.examples_dir("validation").mkdir(parents=True, exist_ok=True)
+    pl.DataFrame(rows).write_parquet(run.examples_dir("validation") / "part.parquet")
+
+
 class CutOffError(Exception):
     """Stands for the end of a process."""
 
@@ -59,7 +69,7 @@ def interrupted(run: Run, monkeypatch: pytest.MonkeyPatch, after: int = 3) -> Ru
     """Train some steps, then end without a word."""
     steps = loop.steps
 
-    def some(training: loop.Training, save: Any) -> Any:
+    def some(training: Training, save: Any) -> Any:
         for record in steps(training, save):
             yield record
             if training.state.step > after:
@@ -138,13 +148,130 @@ def test_restart_throws_the_unfinished_training_away(
 @pytest.mark.parametrize(
     "changed", [{"checkpoint_every": 7}, {"trackers": ("tensorboard",)}, {"validation": {"answers": 1}}]
 )
-def test_what_only_looks_on_may_change_and_the_weights_stay_the_same(
+def test_what_only_looks_on_may_change_while_training_and_the_weights_stay_the_same(
     tmp_path: Path, tiny_base: Path, monkeypatch: pytest.MonkeyPatch, changed: dict[str, Any]
 ) -> None:
-    before = origin.of(recipe.Train(), {"seed": "1"})
-    now = origin.of(recipe.Train.model_validate(changed), {"seed": "1"})
-    assert before != now
-    assert origin.changes(before, now) == ([], [])
+    unbroken = make_run(tmp_path / "unbroken", tiny_base)
+    stage.train(unbroken)
+    interrupted(make_run(tmp_path, tiny_base), monkeypatch)
+    run = make_run(tmp_path, tiny_base, **changed)
+    write_questions(run)
+    stage.train(run)
+    assert files.read_json(run.training_file)["changes"] == []
+    assert weights(run) == weights(unbroken)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"checkpoint_every": 7},
+        {"validation": {"answers": 1}},
+        {"compute": {"precision": "float32", "micro_batch_tokens": 64}},
+        {"launch": {"kind": "processes", "count": 2}},
+    ],
+)
+def test_a_finished_training_is_not_run_again_for_what_changes_nothing_that_is_learnt_and_says_so(
+    tmp_path: Path, tiny_base: Path, capfd: pytest.CaptureFixture[str], changed: dict[str, Any]
+) -> None:
+    stage.train(make_run(tmp_path, tiny_base, epochs=1))
+    capfd.readouterr()
+    stage.train(make_run(tmp_path, tiny_base, epochs=1, **changed))
+    told = capfd.readouterr().err
+    assert "unchanged, skipped" in told
+    assert f"not trained again for train.{next(iter(changed))}" in told
+
+
+def test_a_finished_training_is_finished_on_another_machine_too(
+    tmp_path: Path, tiny_base: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    run = make_run(tmp_path, tiny_base, epochs=1)
+    stage.train(run)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 64)
+    monkeypatch.setattr(precision, "precision", lambda section: "fp16")
+    capfd.readouterr()
+    stage.train(run)
+    assert "unchanged, skipped" in capfd.readouterr().err
+
+
+def test_another_number_of_threads_is_told_when_an_unfinished_training_goes_on(
+    tmp_path: Path, tiny_base: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    run = interrupted(make_run(tmp_path, tiny_base), monkeypatch)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 64)
+    stage.train(run)
+    assert re.search(r"though hardware \(cpu no, \d+ threads → cpu no, 64 threads\) changed", capfd.readouterr().err)
+
+
+MISTAKES: dict[str, dict[str, Any]] = {
+    "q_porj": {"method": {"kind": "lora", "targets": ["q_porj"]}},
+    "layers 0 to 1": {"method": {"kind": "lora", "layers": [7]}},
+    "float16 needs": {"compute": {"precision": "float16"}, "epochs": 2},
+    "moments in 8 bits": {"optimizer": "adamw-8bit", "launch": {"kind": "processes", "sharding": "full"}},
+}
+
+
+@pytest.mark.parametrize("told", MISTAKES)
+@pytest.mark.parametrize("restart", [False, True])
+def test_a_mistake_in_the_recipe_leaves_the_finished_model_untouched(
+    tmp_path: Path, tiny_base: Path, told: str, restart: bool
+) -> None:
+    run = make_run(tmp_path, tiny_base, epochs=1)
+    stage.train(run)
+    before = {path: path.stat().st_mtime_ns for path in run.stage_dir("train").rglob("*")}
+    with pytest.raises(RecipeError, match=told):
+        stage.train(make_run(tmp_path, tiny_base, **MISTAKES[told]), restart=restart)
+    assert {path: path.stat().st_mtime_ns for path in run.stage_dir("train").rglob("*")} == before
+    assert run.output("train", "model")
+
+
+def test_a_mistake_in_the_recipe_leaves_the_unfinished_training_that_restart_would_throw_away(
+    tmp_path: Path, tiny_base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = interrupted(make_run(tmp_path, tiny_base), monkeypatch)
+    with pytest.raises(RecipeError, match="q_porj"):
+        stage.train(make_run(tmp_path, tiny_base, method={"kind": "lora", "targets": ["q_porj"]}), restart=True)
+    assert checkpoint.look(run.checkpoints_dir).newest is not None
+
+
+def test_a_finished_model_is_kept_until_the_new_one_is_finished(
+    tmp_path: Path, tiny_base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = make_run(tmp_path, tiny_base, epochs=1)
+    stage.train(run)
+    finished = weights(run)
+    other = interrupted(make_run(tmp_path, tiny_base), monkeypatch)
+    with pytest.raises(UserError, match="--restart"):
+        other.output("train", "model")
+    with pytest.raises(RecipeError, match=r"train\.epochs"):
+        stage.train(run)
+    stage.train(run, restart=True)
+    assert weights(run) == finished
+    stage.train(interrupted(make_run(tmp_path, tiny_base), monkeypatch))
+    assert weights(run) != finished
+    assert not (run.directory / "train.before").exists()
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_a_training_that_ends_before_it_has_saved_anything_gives_the_finished_model_its_place_again(
+    tmp_path: Path, tiny_base: Path, monkeypatch: pytest.MonkeyPatch, killed: bool
+) -> None:
+    run = make_run(tmp_path, tiny_base, epochs=1)
+    stage.train(run)
+    finished = weights(run)
+
+    def cut_off(*_: Any, **__: Any) -> None:
+        raise CutOffError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(stage, "begin", cut_off)
+        if killed:
+            patched.setattr(records, "put_back", lambda directory: None)
+        with pytest.raises(CutOffError):
+            stage.train(make_run(tmp_path, tiny_base))
+    assert (run.directory / "train.before").exists() is killed
+    stage.train(run)
+    assert weights(run) == finished
+    assert not (run.directory / "train.before").exists()
 
 
 def test_what_only_rounds_differently_may_change_and_is_told(
@@ -164,9 +291,7 @@ def test_what_was_settled_at_the_start_stays_until_the_wishes_change(
 ) -> None:
     section = recipe.Train.model_validate({**VALUES, "compute": {"precision": "float32"}})
     shards = make_shards(tmp_path / "t", 6), make_shards(tmp_path / "v", 2)
-    first, second = (
-        loop.start(make_trainable(tiny.model(), section.method), section, *shards, seed=1) for _ in range(2)
-    )
+    first, second = (start(make_trainable(tiny.model(), section.method), section, *shards, seed=1) for _ in range(2))
     first.state.settled = {"micro_batch_tokens": 512}
     position = checkpoint.Position(origin.of(section, {}), origin.order_fingerprint(first.plan), 6)
     Saver(tmp_path / "c", position, Stop()).save(first)
@@ -263,8 +388,8 @@ def test_metrics_are_cut_back_to_the_checkpoint_and_torn_lines_are_left_out(tmp_
 def test_the_loss_scaler_of_float16_is_restored(tmp_path: Path) -> None:
     section = recipe.Train.model_validate({**VALUES, "compute": {"precision": "float32"}})
 
-    def training(scale: float) -> loop.Training:
-        made = loop.start(
+    def training(scale: float) -> Training:
+        made = start(
             make_trainable(tiny.model(), section.method),
             section,
             make_shards(tmp_path / "t", 6),
@@ -285,5 +410,43 @@ def test_the_loss_scaler_of_float16_is_restored(tmp_path: Path) -> None:
     assert (second.scaler_state()["scale"], second.scaler_state()["_growth_tracker"]) == (2.0**11, 5)
 
 
-def test_the_device_is_part_of_where_a_training_comes_from() -> None:
-    assert origin.changes({"hardware": "cuda bf16"}, {"hardware": f"{base_models.device().type} no"}).rounding
+def test_a_training_begun_on_a_gpu_goes_on_without_one_and_says_so(
+    tmp_path: Path, tiny_base: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    run = make_run(tmp_path, tiny_base)
+    with monkeypatch.context() as patched:
+        patched.setattr(stage, "_hardware", lambda run: "cuda bf16, 1 threads")
+        interrupted(run, monkeypatch)
+    stage.train(run)
+    assert "though hardware (cuda bf16, 1 threads → cpu no," in capfd.readouterr().err
+
+
+def test_after_a_process_that_vanished_what_helps_against_too_little_memory_is_named(
+    tmp_path: Path, tiny_base: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    run = interrupted(make_run(tmp_path, tiny_base), monkeypatch)
+    capfd.readouterr()
+    stage.train(run)
+    told = " ".join(capfd.readouterr().err.split())
+    assert "killed it for want of memory" in told
+    assert "train.compute.micro_batch_tokens=2048" in told
+    stage.train(make_run(tmp_path / "fresh", tiny_base))
+    assert "want of memory" not in capfd.readouterr().err
+
+
+def test_a_diverged_training_leaves_whole_numbers_alone_in_its_metrics_and_checkpoints(
+    tmp_path: Path, tiny_base: Path
+) -> None:
+    run = make_run(tmp_path, tiny_base, method={"kind": "lora", "alpha": 10**9})
+    with pytest.raises(UserError, match="diverged"):
+        stage.train(run)
+    for line in run.train_metrics_file.read_text().splitlines():
+        json.loads(line, parse_constant=lambda word: pytest.fail(f"{word} is not JSON"))
+    newest = checkpoint.look(run.checkpoints_dir).newest
+    assert newest is not None
+    assert all(bool(weight.isfinite().all()) for weight in checkpoint.read_weights(newest).values())
+
+
+def test_deterministic_mode_does_not_outlive_the_training(tmp_path: Path, tiny_base: Path) -> None:
+    stage.train(make_run(tmp_path, tiny_base, epochs=1))
+    assert not torch.are_deterministic_algorithms_enabled()

@@ -28,7 +28,8 @@ def evaluate(run: Run) -> None:
         UserError: an earlier stage has not finished, or its output was changed by hand.
     """
     section, seed = run.recipe.evaluate, run.recipe.seed
-    base = models.base.find(run.recipe.model)
+    run.finished_model()
+    base = models.base.find(run.model)
     with run.stage("evaluate", _inputs(run, base)) as work:
         if work is None:
             return

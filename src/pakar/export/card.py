@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import Any
 
 import yaml
@@ -19,12 +18,16 @@ from pakar.run import Run
 
 _OWN_SECTIONS = ("How to load it", "Licence", "Made with")
 """Sections of the run's card that are about the run directory; the export has its own."""
+_CARD_BYTES = 2**16
+_MOST_LICENCES = 8
+_LICENCE = re.compile(r"[A-Za-z0-9.+-]{1,64}")
+"""Names as hubs and SPDX write them, such as `apache-2.0` or `GPL-3.0+`."""
 
 
 def card(run: Run, base: BaseModel, format_name: Format, storage: Storage | None, proved: Proof) -> str:
-    """The content of README.md."""
+    """The content of README.md. Every name in it is one that others know: nothing that is put in holds a path of this machine."""
     template = environment("pakar.export").get_template("readme.md.jinja")
-    text = template.render(
+    return template.render(
         header=yaml.safe_dump(_header(run, base, format_name), sort_keys=False, allow_unicode=True),
         body=_body(run),
         name=run.recipe.name,
@@ -41,7 +44,6 @@ def card(run: Run, base: BaseModel, format_name: Format, storage: Storage | None
         facts=_facts(run, base),
         difference=difference,
     )
-    return without_paths(text, run, base)
 
 
 def public_name(base: BaseModel) -> str:
@@ -50,26 +52,32 @@ def public_name(base: BaseModel) -> str:
 
 
 def base_licence(base: BaseModel) -> str | None:
-    """The licence that the base model's card names, if it has a card."""
-    readme = base.directory / "README.md"
-    if not readme.exists():
-        return None
-    found = re.match(r"---\n(.*?)\n---", readme.read_text(encoding="utf-8", errors="replace"), re.DOTALL)
+    """The licence that the base model's card names, several with commas between; None if it names none in the usual form.
+
+    The card is a stranger's: only its beginning is read, and only short words out of it are taken over.
+    """
     try:
-        header = yaml.safe_load(found[1]) if found else None
+        with (base.directory / "README.md").open("rb") as file:
+            beginning = file.read(_CARD_BYTES).decode("utf-8", errors="replace")
+    except OSError:
+        return None
+    found = re.match(r"---\r?\n(.*?)\n---", beginning, re.DOTALL)
+    try:
+        header = yaml.load(found[1], Loader=_PlainLoader) if found else None  # noqa: S506 - a safe loader, with less to it
     except yaml.YAMLError:
         return None
-    licence = header.get("license") if isinstance(header, dict) else None
-    return str(licence) if licence else None
+    named = header.get("license") if isinstance(header, dict) else None
+    licences = [one for one in (named if isinstance(named, list) else [named])[:_MOST_LICENCES] if isinstance(one, str) and _LICENCE.fullmatch(one)]  # fmt: skip
+    return ", ".join(licences) or None
 
 
-def without_paths(text: str, run: Run, base: BaseModel) -> str:
-    """`text` without the directories of this machine."""
-    private = {Path.home(), Path.cwd(), run.directory.resolve().parent, base.directory.resolve().parent}
-    private |= {Path(str(getattr(source, "path", ""))).parent for source in run.recipe.prepare.sources}
-    for path in sorted((str(p) for p in private if p.is_absolute() and len(p.parts) > 1), key=len, reverse=True):
-        text = text.replace(f"{path}/", "").replace(path, "")
-    return text
+class _PlainLoader(yaml.SafeLoader):
+    """Safe, and without references: a few lines of them can stand for more than memory holds."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("references are not followed")
+        return super().compose_node(parent, index)
 
 
 def _on_hub(base: BaseModel) -> bool:
@@ -81,7 +89,7 @@ def _header(run: Run, base: BaseModel, format_name: Format) -> dict[str, Any]:
     header: dict[str, Any] = {}
     licence = base_licence(base)
     if licence:
-        header["license"] = licence
+        header["license"] = licence.split(", ") if ", " in licence else licence
     header |= {"library_name": library, "pipeline_tag": "text-generation"}
     if _on_hub(base):
         relation = {"adapter": "adapter", "merged": "finetune", "gguf": "quantized"}[format_name]

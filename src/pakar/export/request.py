@@ -9,9 +9,11 @@ from typing import Any, Literal, NamedTuple, get_args
 import torch
 from transformers import AutoModelForCausalLM
 
-from pakar.errors import ResourceError, UserError
+from pakar import machine
+from pakar.errors import ResourceError, UsageError, UserError
 from pakar.export import gguf
-from pakar.models.base import BaseModel, configuration
+from pakar.models import configuration, origin
+from pakar.models.base import BaseModel
 from pakar.models.merge import Storage
 from pakar.run import Run
 
@@ -21,12 +23,10 @@ STORAGES: tuple[Storage, ...] = get_args(Storage)
 
 BESIDE_WEIGHTS = 64 * 2**20
 """Bytes kept free for tokenizer, card and the like."""
-
-
-class UsageError(UserError):
-    """The command line asks for something that cannot be."""
-
-    exit_code = 2
+MERGING = 4.0
+"""Bytes a weight: the merged model is one in float32."""
+FOUR_BITS = 0.6
+"""Bytes a weight of a model in 4 bits with its scales, which is there beside the merged one."""
 
 
 class Request(NamedTuple):
@@ -43,84 +43,106 @@ class Request(NamedTuple):
     to: Path | None = None
 
 
-def checked(format_name: str, storage: str, to: Path | None) -> Request:
-    """A request from words of the command line.
+def checked(kind: str, to: Path | None) -> Request:
+    """A request from the words of the command line: `adapter`, `merged[:DTYPE]` or `gguf[:DTYPE]`.
 
     Raises:
         UsageError: one of them is unknown, or they do not go together.
     """
-    known = next((name for name in FORMATS if name == format_name), None)
+    name, _, digits = kind.partition(":")
+    known = next((one for one in FORMATS if one == name), None)
     if known is None:
-        raise UsageError(f"--format {format_name}: expected one of {', '.join(FORMATS)}")
-    stored = next((name for name in STORAGES if name == storage), None)
-    if stored is None and storage != "auto":
-        raise UsageError(f"--dtype {storage}: expected auto or one of {', '.join(STORAGES)}")
+        raise UsageError(
+            f"--as {kind}: expected adapter, merged or gguf, the last two also with a number format (gguf:q8_0)"
+        )
+    stored = next((one for one in STORAGES if one == digits), None)
+    if known == "adapter" and ":" in kind:
+        raise UsageError(f"--as {kind}: the adapter is handed on as it was trained, in no other number format",
+                         next_step="write `--as adapter`.")  # fmt: skip
+    if stored is None and ":" in kind:
+        raise UsageError(
+            f"--as {kind}: {digits or 'nothing'} is no number format; expected one of {', '.join(STORAGES)}"
+        )
     if stored == "q8_0" and known != "gguf":
-        raise UsageError(f"--dtype q8_0 is a format of GGUF files; it does not go with --format {known}",
-                         next_step="add --format gguf, or leave --dtype out.")  # fmt: skip
-    if stored is not None and known == "adapter":
-        raise UsageError("--dtype does not go with --format adapter: the adapter is handed on as it was trained",
-                         next_step="leave --dtype out.")  # fmt: skip
+        raise UsageError(f"--as {kind}: q8_0 is a number format of GGUF files",
+                         next_step="write `--as gguf:q8_0`, or leave the number format out.")  # fmt: skip
     return Request(known, stored, to)
 
 
 def target(request: Request, run: Run) -> Path:
-    """The directory to write.
+    """The directory to write, with links followed.
 
     Raises:
-        UserError: the user's own directory holds something already.
+        UsageError: the user's own directory holds something already, or cannot be one.
     """
     if request.to is None:
         return run.export_dir(request.format)
-    if request.to.is_file():
-        raise UserError(f"--to {request.to} is a file; expected a directory that does not exist yet, or is empty")
-    if request.to.is_dir() and any(request.to.iterdir()):
-        there = ", ".join(sorted(p.name for p in request.to.iterdir())[:5])
-        raise UserError(f"--to {request.to} is not empty (it holds {there}), and nothing in it is overwritten",
-                        next_step="name another directory, or empty this one.")  # fmt: skip
-    return request.to
+    try:
+        place = request.to.expanduser().resolve()
+        there = sorted(path.name for path in place.iterdir()) if place.is_dir() else []
+        is_other = not place.is_dir() and place.exists()
+    except (OSError, RuntimeError, ValueError) as error:
+        raise UsageError(f"--to {str(request.to)[:80]} cannot be used: {getattr(error, 'strerror', None) or error}",
+                         next_step="name another directory.") from None  # fmt: skip
+    if is_other:
+        raise UsageError(f"--to {request.to} is a file; expected a directory that does not exist yet, or is empty")
+    if there:
+        raise UsageError(f"--to {request.to} is not empty (it holds {', '.join(there[:5])}), and nothing in it is overwritten",
+                         next_step="name another directory, or empty this one.")  # fmt: skip
+    return place
 
 
 def storage_of(request: Request, base: BaseModel) -> Storage:
     """The number format to store: the one asked for, else the base model's."""
     if request.storage is not None:
         return request.storage
-    config = configuration(base.directory)
+    config = configuration.read(base.directory)
     own = str(getattr(config, "dtype", None) or torch.float32).removeprefix("torch.")
     return next((name for name in STORAGES if name == own), "float32")
 
 
 def check_model(run: Run, request: Request, base: BaseModel, directory: Path) -> None:
-    """Refuse what this model cannot be written as, and what does not fit on the disk.
+    """Refuse what this model cannot be written as, and what does not fit on the disk or into memory.
 
     Raises:
         UserError: there is no adapter, or llama.cpp does not know the architecture.
-        ResourceError: the disk has too little room.
+        ResourceError: disk or memory has too little room.
     """
-    is_adapter = (run.model_dir / "adapter_config.json").exists()
     if request.format == "adapter":
-        if not is_adapter:
+        if not (run.model_dir / "adapter_config.json").exists():
             raise UserError(f"all weights were trained in {run.directory}, so there is no adapter to export",
-                            next_step="export with --format merged, or --format gguf.")  # fmt: skip
-        needed = sum(path.stat().st_size for path in run.model_dir.glob("*.safetensors"))
-    else:
-        needed = _weight_bytes(request, base)
+                            next_step="export with --as merged, or --as gguf.")  # fmt: skip
+        _check_disk(sum(path.stat().st_size for path in run.model_dir.glob("*.safetensors")), directory)
+        return
+    config = configuration.read(base.directory)
+    if request.format == "gguf":
+        gguf.check(config)
+    with torch.device("meta"):
+        skeleton: Any = AutoModelForCausalLM.from_config(config)  # type: ignore[no-untyped-call]
+    _check_disk(_stored_bytes(request, storage_of(request, base), skeleton), directory)
+    _check_memory(
+        skeleton.num_parameters(), quantised=origin.read(run.model_dir).get("method", {}).get("kind") == "qlora"
+    )
+
+
+def _check_disk(needed: int, directory: Path) -> None:
     free = shutil.disk_usage(_existing(directory)).free
     if free < needed + BESIDE_WEIGHTS:
         raise ResourceError(f"the export needs {(needed + BESIDE_WEIGHTS) / 2**20:,.0f} MiB in {directory}, but only {free / 2**20:,.0f} MiB are free",
-                            next_step="free some space, name another disk with --to, or store fewer digits with --dtype.")  # fmt: skip
+                            next_step="free some space, name another disk with --to, or store fewer digits (--as merged:bfloat16, --as gguf:q8_0).")  # fmt: skip
 
 
-def _weight_bytes(request: Request, base: BaseModel) -> int:
-    storage = storage_of(request, base)
-    config = configuration(base.directory)
-    with torch.device("meta"):
-        skeleton: Any = AutoModelForCausalLM.from_config(config)  # type: ignore[no-untyped-call]
+def _check_memory(weights: int, *, quantised: bool) -> None:
+    needed, free = weights * (MERGING + quantised * FOUR_BITS), machine.free_memory()
+    if free < needed:
+        raise ResourceError(f"merging needs {needed / 2**30:,.1f} GiB of memory (float32, 4 bytes for each of {weights:,} weights{', and the model in 4 bits' * quantised}), but only {free / 2**30:,.1f} GiB are free",
+                            next_step="close other programs, use a machine with more memory, or export the adapter alone: --as adapter.")  # fmt: skip
+
+
+def _stored_bytes(request: Request, storage: Storage, skeleton: Any) -> int:
     if request.format == "gguf":
-        gguf.check(config)
         return gguf.size(skeleton, storage)
-    weights = sum(int(weight.numel()) for weight in skeleton.parameters())
-    return weights * torch.finfo(getattr(torch, storage)).bits // 8
+    return int(skeleton.num_parameters()) * torch.finfo(getattr(torch, storage)).bits // 8
 
 
 def _existing(path: Path) -> Path:

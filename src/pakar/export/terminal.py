@@ -9,10 +9,8 @@ from pakar.export.writing import Exported
 def described(done: Exported, repository: str | None, address: str | None) -> str:
     """What was written, what was proved, and what was or would be uploaded."""
     lines = [f"{done.directory}: {done.format}{f' in {done.storage}' if done.storage else ''}"]
-    if done.proof.merged is not None:
-        lines.append(f"  merged: {difference(done.proof.merged)}")
-    if done.proof.stored is not None:
-        lines.append(f"  stored: {difference(done.proof.stored)}")
+    compared = {"merged": done.proof.merged, "stored": done.proof.stored, "read by transformers": done.proof.reread}
+    lines += [f"  {name}: {difference(found)}" for name, found in compared.items() if found is not None]
     if repository and not address:
         lines.append(f"Would be uploaded to {repository}:")
     width = max(len(file.path) for file in done.files)

@@ -6,29 +6,26 @@ run (`trust_remote_code` stays off).
 
 from __future__ import annotations
 
-import json
 import math
+import re
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedConfig, PreTrainedTokenizerBase
-from transformers.utils import logging as transformers_logging
+from transformers import AutoModelForCausalLM, PreTrainedTokenizerBase
 
 from pakar import files, progress, recipe
 from pakar.errors import RecipeError
-from pakar.models import intake, origin, versions
+from pakar.models import configuration, intake, loading, origin, versions
 from pakar.models.quantise import FourBits, layers
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 STARTER = Path(__file__).parent.parent / "starter"
-NO_CODE = {"local_files_only": True, "trust_remote_code": False}
-"""Given to every loader: nothing is fetched, and no code that comes with a model is run."""
+_COMMIT = re.compile("[0-9a-f]{40}")
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt")
 
@@ -54,13 +51,11 @@ class BaseModel:
 
     def tokenizer(self) -> PreTrainedTokenizerBase:
         """The tokenizer, as it comes."""
-        return tokenizer(self.directory)
+        return loading.tokenizer(self.directory)
 
     def context_limit(self) -> int:
         """Most tokens that the architecture can attend to, prompt and answer together."""
-        config = configuration(self.directory)
-        found = (getattr(config, name, None) for name in ("max_position_embeddings", "n_positions", "seq_length"))
-        return next((int(limit) for limit in found if limit), 2**31)
+        return configuration.context_limit(configuration.read(self.directory))
 
     @property
     def public_name(self) -> str:
@@ -79,28 +74,22 @@ class BaseModel:
             to: Device that the weights are read to. Empty: the CPU.
 
         Raises:
-            RecipeError: 4 bits are asked for, and the files hold quantised weights already, or no linear layers.
+            RecipeError: the files cannot be used, or lack weights; or 4 bits are asked for, and they hold quantised weights
+                already, or no linear layers.
         """
         from transformers import PreTrainedModel  # noqa: PLC0415 - takes two seconds, and workers of preparation never need it
 
         if four_bits is not None:
             self.check_unquantised()
-        transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-        model: Any = AutoModelForCausalLM.from_pretrained(
-            self.directory,
-            config=configuration(self.directory),
-            dtype=dtype,
-            device_map={"": to or torch.device("cpu")},
-            quantization_config=four_bits and four_bits.loading(),
-            use_safetensors=True,
-            **NO_CODE,
+        how = {"dtype": dtype, "device_map": {"": to or torch.device("cpu")}}
+        model = loading.read(
+            AutoModelForCausalLM, self.directory, **how, quantization_config=four_bits and four_bits.loading()
         )
         assert isinstance(model, PreTrainedModel)  # noqa: S101 - narrows a type for the checker
         model.name_or_path = self.public_name
         if four_bits is not None and not layers(model):
             raise RecipeError(f"train.method.kind = qlora: {self.name} has no linear layers that can be kept in 4 bits",
                               next_step="use train.method.kind: lora.")  # fmt: skip
-        model.eval()  # type: ignore[no-untyped-call]
         return model
 
     def check_unquantised(self) -> None:
@@ -118,11 +107,24 @@ class BaseModel:
 
 
 def find(model: recipe.Model) -> BaseModel:
-    """The base model that the recipe names, after a look at its files.
+    """The language model that the recipe names, after a look at its files.
+
+    Raises:
+        RecipeError: it is not there, is not a model, is not known to be harmless, or is not whole.
+        UserError: an installed library is older than is safe.
+    """
+    found = locate(model)
+    if found.directory != STARTER:
+        loading.check(found.directory)
+    return found
+
+
+def locate(model: recipe.Model) -> BaseModel:
+    """The same for a model of any kind, and for those who need nothing but its tokenizer.
 
     Raises:
         RecipeError: it is not there, is not a model, or is not known to be harmless.
-        UserError: an installed library is older than is safe, or newer than is known.
+        UserError: an installed library is older than is safe.
     """
     versions.check()
     if model.base == "starter":
@@ -130,32 +132,9 @@ def find(model: recipe.Model) -> BaseModel:
     path = Path(model.base)
     if path.is_absolute():
         _check_directory(path)
-        origin.check(path, tokenizer)
+        origin.check(path, loading.tokenizer)
         return BaseModel(model.base, path)
     return _from_hub(model.base, model.revision)
-
-
-def configuration(directory: Path) -> PreTrainedConfig:
-    """What config.json says, without the names of code in it: no library gets to see them.
-
-    Loaders take it in place of the file: given a configuration, they do not read one.
-    """
-    written = files.read_json(directory / "config.json")
-    with TemporaryDirectory() as place:
-        kept = {key: value for key, value in written.items() if key != intake.NAMES_OF_CODE}
-        (Path(place) / "config.json").write_text(json.dumps(kept), encoding="utf-8")
-        config = AutoConfig.from_pretrained(place, **NO_CODE)
-    assert isinstance(config, PreTrainedConfig)  # noqa: S101 - narrows a type for the checker
-    config.name_or_path = str(directory)
-    return config
-
-
-def tokenizer(directory: Path) -> PreTrainedTokenizerBase:
-    """The tokenizer in a model's directory, as it comes."""
-    config = configuration(directory) if (directory / "config.json").exists() else None
-    found = AutoTokenizer.from_pretrained(directory, config=config, **NO_CODE)
-    assert isinstance(found, PreTrainedTokenizerBase)  # noqa: S101 - narrows a type for the checker
-    return found
 
 
 def device() -> torch.device:
@@ -163,8 +142,12 @@ def device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def _check_directory(path: Path) -> None:
-    """Refuse what is not a model directory, telling what is missing and what is there."""
+def check_there(path: Path) -> None:
+    """Refuse a path that is no directory.
+
+    Raises:
+        RecipeError: it is so.
+    """
     if not path.exists():
         raise RecipeError(f"model.base: there is no directory {path}",
                           next_step="name an existing directory, a hub id such as gpt2, or `starter`.")  # fmt: skip
@@ -172,11 +155,12 @@ def _check_directory(path: Path) -> None:
         raise RecipeError(
             f"model.base: {path} is a file; expected the directory that holds config.json and the weights"
         )
-    missing = [] if (path / "config.json").exists() else ["config.json"]
-    if not intake.has_weights(path):
-        missing.append("weights as model.safetensors, or as shards with model.safetensors.index.json")
-    if not any((path / name).exists() for name in TOKENIZER_FILES):
-        missing.append(f"a tokenizer ({', '.join(TOKENIZER_FILES)})")
+
+
+def _check_directory(path: Path) -> None:
+    """Refuse what is not a model directory, telling what is missing and what is there."""
+    check_there(path)
+    missing = _missing(path)
     if missing:
         there = ", ".join(sorted(p.name for p in path.iterdir())[:12]) or "nothing"
         pickled = " Pickled weights (.bin, .pt) are not read: they can run code." if list(path.glob("*.bin")) else ""
@@ -185,6 +169,16 @@ def _check_directory(path: Path) -> None:
     intake.refuse(path, f"model.base: {path}", error=RecipeError)
     if intake.NAMES_OF_CODE in files.read_json(path / "config.json"):
         _say_that_code_is_not_used(path)
+
+
+def _missing(path: Path) -> list[str]:
+    """What a model cannot do without, and is not there."""
+    missing = [] if (path / "config.json").exists() else ["config.json"]
+    if not intake.has_weights(path):
+        missing.append("weights as model.safetensors, or as shards with model.safetensors.index.json")
+    if not any((path / name).exists() for name in TOKENIZER_FILES):
+        missing.append(f"a tokenizer ({', '.join(TOKENIZER_FILES)})")
+    return missing
 
 
 @cache
@@ -199,6 +193,9 @@ def _from_hub(name: str, revision: str | None) -> BaseModel:
     from huggingface_hub import snapshot_download  # noqa: PLC0415 - this is the hub's one door
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError  # noqa: PLC0415
 
+    kept = _kept(name, revision)
+    if kept is not None:
+        return BaseModel(name, kept, revision=kept.name)
     try:
         directory = Path(snapshot_download(name, revision=revision, allow_patterns=intake.fetched()))
     except (LocalEntryNotFoundError, HfHubHTTPError, HFValidationError, OSError) as error:
@@ -207,6 +204,23 @@ def _from_hub(name: str, revision: str | None) -> BaseModel:
                           next_step="check the name and the network, or use `starter`, which needs no download.") from None  # fmt: skip
     _check_directory(directory)
     return BaseModel(name, directory, revision=directory.name)
+
+
+def _kept(name: str, revision: str | None) -> Path | None:
+    """A commit that is whole in the hub's cache: it cannot change, so nobody needs to be asked."""
+    from huggingface_hub import snapshot_download  # noqa: PLC0415 - see `_from_hub`
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError  # noqa: PLC0415
+
+    if revision is None or not _COMMIT.fullmatch(revision):
+        return None
+    try:
+        directory = Path(snapshot_download(name, revision=revision, local_files_only=True))
+    except (LocalEntryNotFoundError, HFValidationError, OSError):
+        return None
+    if _missing(directory) or not intake.is_whole(directory):
+        return None
+    _check_directory(directory)
+    return directory
 
 
 def parameter_counts(model: torch.nn.Module) -> tuple[int, int]:

@@ -1,109 +1,40 @@
-"""The architecture of a base model, without its weights: enough to count and to plan, nothing to compute with."""
+"""What a model's config.json says, as transformers understands it, without the names of code in it."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import NamedTuple
+from tempfile import TemporaryDirectory
 
-import torch
-from huggingface_hub import hf_hub_download, try_to_load_from_cache
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig, PreTrainedModel
+from transformers import AutoConfig, PreTrainedConfig
 
-from pakar import recipe
-from pakar.errors import RecipeError
-from pakar.models.base import STARTER, configuration
-from pakar.models.intake import configs
-from pakar.models.known import known
+from pakar import files
+from pakar.models import faults, intake
+
+NO_CODE = {"local_files_only": True, "trust_remote_code": False}
+"""Given to every loader: nothing is fetched, and no code that comes with a model is run."""
 
 
-class Architecture(NamedTuple):
-    """What is known of a base model before its weights are there.
+def read(directory: Path) -> PreTrainedConfig:
+    """The configuration in a directory that `intake` has looked at. Names of code in it: no library gets to see them.
 
-    Attributes:
-        config: Shapes, as transformers describes them.
-        origin: Where that was found, in words.
-        present: Whether the weights are on this disk.
-    """
-
-    config: PretrainedConfig
-    origin: str
-    present: bool
-
-
-def architecture(model: recipe.Model) -> Architecture:
-    """The architecture of the recipe's base model: from its directory, the hub's cache, bundled facts, or the hub, in this order.
-
-    No weights are fetched; at most a configuration of a few kilobytes.
+    Loaders take it in place of the file: given a configuration, they do not read one.
 
     Raises:
-        RecipeError: the model is nowhere to be found, or its configuration is not that of a language model.
+        RecipeError: transformers does not understand it.
     """
-    if model.base == "starter":
-        return Architecture(_read(STARTER), "bundled with Pakar", present=True)
-    path = Path(model.base)
-    if path.is_absolute():
-        return Architecture(_read(path), f"config.json in {path}", present=bool(list(path.glob("*.safetensors"))))
-    cached = _cached(model)
-    if cached is not None:
-        whole = bool(list(cached.parent.glob("*.safetensors")))
-        return Architecture(_read(cached.parent), "config.json in the hub's cache", present=whole)
-    facts = known(model.base)
-    if facts is not None:
-        kind, shape = facts.shape["model_type"], {k: v for k, v in facts.shape.items() if k != "model_type"}
-        return Architecture(AutoConfig.for_model(kind, **shape), "bundled facts, without its files", present=False)
-    return Architecture(_read(_fetched(model).parent), "config.json from the hub", present=False)
+    with faults.told(directory, "config.json"):
+        written = files.read_json(directory / "config.json")
+        with TemporaryDirectory() as place:
+            kept = {key: value for key, value in written.items() if key != intake.NAMES_OF_CODE}
+            (Path(place) / "config.json").write_text(json.dumps(kept), encoding="utf-8")
+            config = AutoConfig.from_pretrained(place, **NO_CODE)
+    assert isinstance(config, PreTrainedConfig)  # noqa: S101 - narrows a type for the checker
+    config.name_or_path = str(directory)
+    return config
 
 
-def empty_model(config: PretrainedConfig, dtype: torch.dtype = torch.float32) -> PreTrainedModel:
-    """The whole model on the meta device: every shape, no memory."""
-    with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(config, dtype=dtype)  # type: ignore[no-untyped-call]
-    assert isinstance(model, PreTrainedModel)  # noqa: S101 - narrows a type for the checker
-    return model
-
-
-def with_layers(config: PretrainedConfig, layers: int) -> PretrainedConfig:
-    """The same architecture with fewer layers."""
-    shorter = type(config).from_dict(config.to_dict())
-    shorter.num_hidden_layers = layers
-    kinds = getattr(shorter, "layer_types", None)
-    if kinds:
-        shorter.layer_types = kinds[:layers]
-    return shorter
-
-
-def context_limit(config: PretrainedConfig) -> int:
+def context_limit(config: PreTrainedConfig) -> int:
     """Most tokens that the architecture can attend to, prompt and answer together."""
     found = (getattr(config, name, None) for name in ("max_position_embeddings", "n_positions", "seq_length"))
     return next((int(limit) for limit in found if limit), 2**31)
-
-
-def _read(directory: Path) -> PretrainedConfig:
-    wrong = [str(found) for found in configs.model(directory, {})]
-    if wrong:
-        raise RecipeError(f"model.base: config.json in {directory} is not read; nothing of it was run: {'; '.join(wrong)}",
-                          next_step="give the directory of a complete model in Hugging Face layout, or `starter`.")  # fmt: skip
-    try:
-        return configuration(directory)
-    except (OSError, ValueError) as error:
-        reason = str(error).split("\n", maxsplit=1)[0]
-        raise RecipeError(f"model.base: {directory} holds no usable config.json: {reason}",
-                          next_step="give the directory of a complete model in Hugging Face layout, or `starter`.") from None  # fmt: skip
-
-
-def _cached(model: recipe.Model) -> Path | None:
-    try:
-        found = try_to_load_from_cache(model.base, "config.json", revision=model.revision)
-    except HFValidationError:
-        return None
-    return Path(found) if isinstance(found, str) else None
-
-
-def _fetched(model: recipe.Model) -> Path:
-    try:
-        return Path(hf_hub_download(model.base, "config.json", revision=model.revision))
-    except (LocalEntryNotFoundError, HfHubHTTPError, HFValidationError, OSError) as error:
-        reason = str(error).split("\n", maxsplit=1)[0]
-        raise RecipeError(f"model.base: nothing is known of {model.base!r}, and it cannot be looked up: {reason}",
-                          next_step="check the name and the network, or use `starter`, which needs no download.") from None  # fmt: skip

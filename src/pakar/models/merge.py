@@ -21,8 +21,8 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from pakar.errors import QualityError
-from pakar.models import origin
-from pakar.models.base import NO_CODE, BaseModel, configuration
+from pakar.models import faults, loading, origin
+from pakar.models.base import BaseModel
 from pakar.models.quantise import FourBits, library
 
 if TYPE_CHECKING:
@@ -155,7 +155,9 @@ def check(found: Difference, storage: Storage, tolerance: Tolerance | None = Non
     if allowed.largest is not None and not share <= allowed.largest:
         faults.append(f"a logit moved by {share:.2g} of the largest one, {allowed.largest:g} allowed")
     if faults:
-        finer = "--dtype float32" if storage != "float32" else "--format adapter, which merges nothing"
+        finer = (
+            "--as merged:float32 (or gguf:float32)" if storage != "float32" else "--as adapter, which merges nothing"
+        )
         raise QualityError(f"stored as {storage}, the model is not the one that was trained: {'; '.join(faults)}",
                            next_step=f"store it with more digits: {finer}.")  # fmt: skip
 
@@ -169,9 +171,10 @@ def _with_adapter(foundation: PreTrainedModel, directory: Path) -> PeftModel:
     library()  # PEFT imports bitsandbytes, which is noisy by itself
     from peft import PeftModel  # noqa: PLC0415
 
-    with warnings.catch_warnings():
+    with faults.told(directory, "the adapter"), warnings.catch_warnings():
         # GPT-2's layers lie when they are in full precision and stand when they are in 4 bits; PEFT sees to that by itself.
         warnings.filterwarnings("ignore", message="fan_in_fan_out is set to")
+        warnings.filterwarnings("error", message="Found missing adapter keys")  # they would be random numbers
         model = PeftModel.from_pretrained(foundation, str(directory))
     assert isinstance(model, PeftModel)  # noqa: S101 - narrows a type for the checker
     model.eval()
@@ -187,11 +190,8 @@ def _quantised(directory: Path) -> bool:
 
 
 def _whole(directory: Path) -> PreTrainedModel:
-    model = AutoModelForCausalLM.from_pretrained(
-        directory, config=configuration(directory), dtype=torch.float32, use_safetensors=True, **NO_CODE
-    )
+    model = loading.read(AutoModelForCausalLM, directory, dtype=torch.float32)
     assert isinstance(model, PreTrainedModel)  # noqa: S101 - narrows a type for the checker
-    model.eval()  # type: ignore[no-untyped-call]
     return model
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
-from pakar import files
 from pakar.errors import RecipeError, UserError
+from pakar.models.intake import finding, layout
 from pakar.models.prompt import Renderer, renderer
 
 PROVENANCE = "pakar.json"
@@ -18,7 +18,7 @@ PROVENANCE = "pakar.json"
 
 def read(directory: Path) -> dict[str, Any]:
     """The content of `pakar.json`; empty where there is none."""
-    return files.read_json_if_whole(directory / PROVENANCE) or {}
+    return finding.read(directory / PROVENANCE, layout.BESIDE[PROVENANCE])[0] or {}
 
 
 def checked_renderer(directory: Path, system_prompt: str, tokenizer: PreTrainedTokenizerBase) -> Renderer:

@@ -29,6 +29,10 @@ from pakar.errors import RecipeError
 from pakar.models import template
 from pakar.models.template import PLAIN_TEMPLATE
 
+_SAMPLE = (
+    "Don't STOP at 1,234.5 cafés - Straße №7: naïve x_y==z,\n\n\ttwo  spaces… 你好 สวัสดี مرحبا नमस्ते 🙂 Selamat tidur!"
+)
+"""Letters, digits, marks and spaces on which tokenizers differ."""
 _TWO_TURNS = (
     Message("user", "Is it late?"),
     Message("assistant", "A little."),
@@ -76,7 +80,15 @@ class Renderer:
         """Changes whenever the same conversation would become other ids."""
         seen = [*self.example(_TWO_TURNS), self.prompt(_TWO_TURNS[:3])]
         shown = template.written(self.tokenizer, _TWO_TURNS, invite=False)
-        facts = (self.tokenizer.chat_template, self.end_id, self.system_prompt, len(self.tokenizer), shown, seen)
+        facts = (
+            self.tokenizer.chat_template,
+            self.end_id,
+            self.system_prompt,
+            len(self.tokenizer),
+            shown,
+            seen,
+            self.ids(_SAMPLE),
+        )
         return text.fingerprint(*map(str, facts))
 
     def ids(self, piece: str) -> list[int]:

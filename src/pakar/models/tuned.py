@@ -10,8 +10,8 @@ from pathlib import Path
 from transformers import PreTrainedModel
 
 from pakar.errors import UserError
-from pakar.models import intake, merge, origin, versions
-from pakar.models.base import BaseModel, tokenizer
+from pakar.models import intake, loading, merge, origin, versions
+from pakar.models.base import BaseModel
 from pakar.models.origin import PROVENANCE
 from pakar.models.prompt import Renderer
 
@@ -52,4 +52,4 @@ def prompt_renderer(directory: Path, system_prompt: str) -> Renderer:
         UserError: tokenizer or template in the directory are not those of the training any more, or not harmless.
     """
     intake.refuse_tokenizer(directory, "the tuned model's tokenizer")
-    return origin.checked_renderer(directory, system_prompt, tokenizer(directory))
+    return origin.checked_renderer(directory, system_prompt, loading.tokenizer(directory))

@@ -1,4 +1,4 @@
-"""Are the installed libraries those that Pakar declares? Asked before a long run, not found out within it."""
+"""Are the installed libraries as new as Pakar declares? Asked before a long run, not found out within it."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ from packaging.requirements import Requirement
 
 from pakar.errors import UserError
 
-LOADERS = ("torch", "transformers", "tokenizers", "safetensors", "peft", "accelerate", "jinja2", "huggingface-hub")
-"""Libraries that read models, whose older versions have holes or lack what is used."""
+LOADERS = (
+    "accelerate", "bitsandbytes", "gguf", "huggingface-hub", "jinja2", "peft", "safetensors", "tokenizers", "torch", "transformers",
+)  # fmt: skip
+"""Libraries that read or write models, whose older versions have holes or lack what is used."""
 
 
 def check() -> None:
-    """Refuse to go on with a library that is older or newer than declared.
+    """Refuse to go on with a library that is missing, or outside the versions that are declared.
 
     Raises:
         UserError: naming each with the version found and expected.

@@ -74,8 +74,8 @@ class Tools(NamedTuple):
 def tools(job: Job) -> Tools:
     """Load tokenizer and operators."""
     whole = recipe_file.from_json(job.recipe)
-    renderer = prompt_renderer(base_models.find(whole.model).tokenizer(), whole.model.system_prompt)
-    steps = operators.build(whole.prepare.operators, operators.Tools(renderer))
+    renderer = prompt_renderer(base_models.locate(whole.model).tokenizer(), whole.model.system_prompt)
+    steps = operators.build(whole.prepare.operators, operators.Tools(renderer, whole.seed))
     return Tools(whole.seed, whole.prepare, renderer, steps)
 
 

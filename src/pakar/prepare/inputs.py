@@ -31,21 +31,22 @@ def _without_places(section: Prepare) -> Prepare:
     return section.model_copy(
         update={
             "executor": recipe.Local(),
-            "sources": tuple(map(_nameless, section.sources)),
+            "sources": tuple(map(without_place, section.sources)),
             "operators": tuple(map(_operator_without_places, section.operators)),
             "augment": _augment_without_places(section.augment),
         }
     )
 
 
-def _nameless(source: Source) -> Source:
+def without_place(source: Source) -> Source:
+    """A source with its file's name instead of the path."""
     return source.model_copy(update={"path": Path(source.path).name})
 
 
 def _operator_without_places(operator: Operator) -> Operator:
     match operator:
         case Decontaminate():
-            return operator.model_copy(update={"against": tuple(map(_nameless, operator.against))})
+            return operator.model_copy(update={"against": tuple(map(without_place, operator.against))})
         case PersonNames():
             return operator.model_copy(update={"recogniser": _model_name(operator.recogniser)})
         case _:

@@ -33,15 +33,16 @@ def prepare(run: Run) -> None:
         RecipeError: the base model cannot be found.
     """
     section = run.recipe.prepare
-    base = base_models.find(run.recipe.model)
+    base = base_models.find(run.model)
     renderer = prompt_renderer(base.tokenizer(), run.recipe.model.system_prompt)
     context_tokens = min(run.recipe.model.context_tokens, base.context_limit())
-    with run.stage("prepare", inputs.fingerprints(run.recipe, renderer, context_tokens)) as work:
+    with run.stage("prepare", inputs.fingerprints(run.recipe, renderer, context_tokens) | _made(run)) as work:
         if work is None:
             return
         readings = tuple(sources.resolve(source) for source in section.sources)
         directory = run.stage_dir("prepare").absolute()
-        job = Job(run.recipe.model_dump_json(), readings, directory, context_tokens, renderer.fingerprint)
+        whole = run.recipe.model_copy(update={"model": run.model}).model_dump_json()
+        job = Job(whole, readings, directory, context_tokens, renderer.fingerprint)
         ledger = Ledger()
         with executor.start(section.executor) as workers:
             steps = Steps(workers)
@@ -110,6 +111,11 @@ class Steps:
         started = time.perf_counter()
         yield
         self.seconds[title] = time.perf_counter() - started
+
+
+def _made(run: Run) -> dict[str, str]:
+    """Fingerprint of the tokenizer that the run has made itself; two may agree on the few texts that a template is known by."""
+    return {} if run.recipe.model.architecture is None else {"tokenizer": run.output("base", "tokenizer")}
 
 
 def _say(ledger: Ledger, wanted: recipe.Split, context_tokens: int) -> None:

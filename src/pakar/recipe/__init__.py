@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from pakar.recipe.evaluate import Evaluate, Sampling
-from pakar.recipe.model import Model
+from pakar.recipe.model import Llama, Model
 from pakar.recipe.operators import Operator
 from pakar.recipe.prepare import (
     Augment,
@@ -29,6 +29,7 @@ from pakar.recipe.prepare import (
 )
 from pakar.recipe.section import EXACT, EXPONENT, Section
 from pakar.recipe.sources import (
+    AnyShape,
     AutoShape,
     IntentsShape,
     MessagesShape,
@@ -48,18 +49,24 @@ from pakar.recipe.train import (
     Launch,
     Lora,
     Method,
+    Muon,
     OnSpark,
+    Optimizer,
+    Order,
     Processes,
     Qlora,
     Schedule,
+    Shuffled,
+    TextThenConversations,
+    Tokens,
     Train,
     Validation,
 )
 
 __all__ = [
-    "EXPONENT", "AdamW", "Adapter", "Augment", "AutoShape", "BackTranslation", "Compute", "Evaluate", "Executor", "Full", "Here", "IntentsShape", "Launch", "Local", "Lora", "MessagesShape", "Method",
-    "Model", "NearDuplicates", "NoAugmentation", "OnSpark", "Operator", "PairsShape", "Paraphrase", "Prepare", "Processes", "Qlora", "Recipe", "Rephrase", "Sample", "Sampling",
-    "Schedule", "Section", "Shape", "Source", "Spark", "Split", "SquadShape", "TextShape", "Train", "TurnsShape", "Validation",
+    "EXPONENT", "AdamW", "Adapter", "AnyShape", "Augment", "AutoShape", "BackTranslation", "Compute", "Evaluate", "Executor", "Full", "Here", "IntentsShape", "Launch", "Llama", "Local", "Lora", "MessagesShape", "Method",
+    "Model", "Muon", "NearDuplicates", "NoAugmentation", "OnSpark", "Operator", "Optimizer", "Order", "PairsShape", "Paraphrase", "Prepare", "Processes", "Qlora", "Recipe", "Rephrase", "Sample", "Sampling",
+    "Schedule", "Section", "Shape", "Shuffled", "Source", "Spark", "Split", "SquadShape", "TextShape", "TextThenConversations", "Tokens", "Train", "TurnsShape", "Validation",
 ]  # fmt: skip
 
 
@@ -74,3 +81,12 @@ class Recipe(Section):
     prepare: Prepare
     train: Train = Train()
     evaluate: Evaluate = Evaluate()
+
+    @model_validator(mode="after")
+    def _random_weights_are_all_trained(self) -> Recipe:
+        if self.model.architecture is not None and self.train.method.kind != "full":
+            raise ValueError(
+                f"train.method.kind = {self.train.method.kind} leaves most weights as they are, and those of "
+                "model.architecture are random; write train.method.kind: full"
+            )
+        return self

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from pakar.recipe.section import EXACT, Count, Section, Share
+from pakar.recipe.section import AS_WRITTEN, EXACT, Count, Section, Share
 from pakar.recipe.sources import Source
 
 Treatment = Literal["keep", "replace", "reject"]
@@ -166,6 +166,19 @@ class Decontaminate(Section):
     """The benchmark files, written like sources."""
 
 
+Part = Annotated[float, EXACT, Field(ge=0, le=1), AS_WRITTEN]
+
+
+class Shares(Section):
+    """Take a share of the rows of each label (`prepare.sources[].label`), drawn by seed and content; stands best before all others."""
+
+    kind: Literal["shares"] = "shares"
+    of: Annotated[dict[str, Part], Field(min_length=1)]
+    """Label → share of its rows, such as `{books: 0.2, adverts: 0}`. 0: none of them; 1: all."""
+    others: Part = 1.0
+    """Share of the rows of every label that is not named, and of those without one."""
+
+
 def _named(value: Any) -> Any:
     return {"kind": value} if isinstance(value, str) else value
 
@@ -173,7 +186,7 @@ def _named(value: Any) -> Any:
 Operator = Annotated[
     Annotated[
         Encoding | Html | ControlCharacters | WhiteSpace | ScientificMarks | CaseFolding | ReferenceScientific | Length | Language | Repetition
-        | Boilerplate | Patterns | PersonalData | PersonNames | Placeholders | Unsafe | Decontaminate,
+        | Boilerplate | Patterns | PersonalData | PersonNames | Placeholders | Unsafe | Decontaminate | Shares,
         Field(discriminator="kind"),
     ],
     BeforeValidator(_named),

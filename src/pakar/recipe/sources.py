@@ -87,8 +87,19 @@ class TurnsShape(Section):
     """Speakers whose words are learnt; all others are the user. Empty: those called assistant, agent, bot and the like."""
 
 
+OneShape = Annotated[PairsShape | MessagesShape | IntentsShape | SquadShape | TextShape, Field(discriminator="kind")]
+
+
+class AnyShape(Section):
+    """Rows of several kinds in one file: each is read by the first of these shapes one of whose columns it has filled."""
+
+    kind: Literal["any"] = "any"
+    of: Annotated[tuple[OneShape, ...], Field(min_length=2)] = (MessagesShape(), TextShape())
+    """The shapes, in the order in which they are tried."""
+
+
 Shape = Annotated[
-    AutoShape | PairsShape | MessagesShape | IntentsShape | SquadShape | TextShape | TurnsShape,
+    AutoShape | PairsShape | MessagesShape | IntentsShape | SquadShape | TextShape | TurnsShape | AnyShape,
     Field(discriminator="kind"),
 ]
 

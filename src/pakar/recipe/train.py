@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from pakar.recipe.section import AS_WRITTEN, EXACT, Count, Section, Share
 
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
+Names = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(min_length=1)]
 
 
 class Full(Section):
@@ -26,7 +27,7 @@ class Adapter(Section):
     """The additions are scaled by alpha / rank; with `rank_stabilised` by alpha / √rank."""
     dropout: Share = 0.05
     """Share of the additions' inputs that is dropped at random while training."""
-    targets: Literal["all-linear"] | tuple[str, ...] = "all-linear"
+    targets: Literal["all-linear"] | Names = "all-linear"
     """Module names that get additions, such as `[q_proj, v_proj]`; `all-linear` takes every linear layer but the output."""
     layers: tuple[Annotated[int, EXACT, Field(ge=0)], ...] | None = None
     """Numbers of the layers that get additions, from 0. Empty: all of them."""
@@ -68,6 +69,26 @@ class AdamW(Section):
     """How slowly the means of the gradients and of their squares move."""
 
 
+class Muon(Section):
+    """Muon (Jordan et al. 2024) for the matrices between the embeddings, AdamW for embeddings, output, norms and biases.
+
+    Steps of the matrices are scaled to the size of AdamW's (Liu et al. 2025, section 2.2), so that one rate suits both.
+    """
+
+    kind: Literal["muon"] = "muon"
+    momentum: Share = 0.95
+    """How slowly the mean of the matrices' gradients moves."""
+    weight_decay: Annotated[float, EXACT, Field(ge=0, le=1), AS_WRITTEN] = 0.1
+    """Decoupled weight decay of the matrices; what AdamW trains has none."""
+    betas: tuple[Share, Share] = (0.9, 0.95)
+    """AdamW's, for all but the matrices."""
+    others_learning_rate: Annotated[float, EXACT, Field(gt=0, le=1), AS_WRITTEN] | None = None
+    """Peak learning rate of all but the matrices. Empty: `train.learning_rate`, as for the matrices."""
+
+
+Optimizer = Annotated[AdamW | Muon, Field(discriminator="kind")]
+
+
 class Schedule(Section):
     """How the learning rate moves: up over the warm-up, then as `kind` says."""
 
@@ -84,8 +105,14 @@ def _kind_alone(value: Any) -> Any:
     return {"kind": value} if isinstance(value, str) else value
 
 
+def _adamw_unless_said(value: Any) -> Any:
+    """`{weight_decay: 0.1}` means AdamW's."""
+    value = _kind_alone(value)
+    return {"kind": "adamw", **value} if isinstance(value, dict) else value
+
+
 class Compute(Section):
-    """How the arithmetic is done: speed and memory, never the result beyond rounding."""
+    """How the arithmetic is done: speed and memory. What is learnt stays the same but for rounding, and for which numbers dropout happens to drop."""
 
     precision: Precision = "auto"
     """Number format of the matrix products. `auto`: the fastest one that this hardware has in silicon and that trains safely."""
@@ -141,6 +168,42 @@ class OnSpark(Section):
 Launch = Annotated[Here | Processes | OnSpark, Field(discriminator="kind")]
 
 
+class Tokens(Section):
+    """Steps of about so many tokens, whatever the lengths of the examples."""
+
+    tokens: Annotated[int, EXACT, Field(ge=16)]
+    """Tokens per optimizer step, over all processes together; prompts count, padding does not."""
+
+
+def _rows_or_tokens(value: Any) -> str:
+    return "section" if isinstance(value, dict | Tokens) else "rows"
+
+
+BatchSize = Annotated[Annotated[Count, Tag("rows")] | Annotated[Tokens, Tag("section")], Discriminator(_rows_or_tokens)]
+
+
+class Shuffled(Section):
+    """Every pass over the rows in an order of its own."""
+
+    kind: Literal["shuffled"] = "shuffled"
+
+
+class TextThenConversations(Section):
+    """Learn the language from running text first, and to answer last, while the rate of a `wsd` schedule falls; both are read in rounds of their own.
+
+    As many tokens are read as `epochs` passes over all rows have, so what there is less of is read more often than what there is more of.
+    """
+
+    kind: Literal["text-then-conversations"] = "text-then-conversations"
+    early: Share = 0.1
+    """Share of the tokens before the rate falls that belong to conversations."""
+    late: Share = 0.1
+    """Share of the tokens while it falls that belong to running text, so that it is not forgotten."""
+
+
+Order = Annotated[Shuffled | TextThenConversations, Field(discriminator="kind")]
+
+
 class Train(Section):
     """From tokens to a tuned model."""
 
@@ -148,13 +211,15 @@ class Train(Section):
     """How the weights are trained."""
     epochs: Count = 3
     """Passes over the training rows, at most: early stopping may end sooner."""
-    batch_size: Count = 16
-    """Examples per optimizer step, over all processes together."""
+    batch_size: BatchSize = 16
+    """Examples per optimizer step, over all processes together; or `{tokens: 16384}` for steps of as many tokens, which suits rows of very unlike length."""
+    order: Annotated[Order, BeforeValidator(_kind_alone)] = Shuffled()
+    """In which order rows are read."""
     learning_rate: Annotated[float, EXACT, Field(gt=0, le=1), AS_WRITTEN] = 2e-4
     """Peak learning rate."""
     schedule: Annotated[Schedule, BeforeValidator(_kind_alone)] = Schedule()
     """How the learning rate moves. `schedule: linear` is short for `{kind: linear}`."""
-    optimizer: Annotated[AdamW, BeforeValidator(_kind_alone)] = AdamW()
+    optimizer: Annotated[Optimizer, BeforeValidator(_adamw_unless_said)] = AdamW()
     """What turns gradients into steps. `optimizer: adamw-8bit` is short for `{kind: adamw-8bit}`."""
     max_gradient_norm: Annotated[float, EXACT, Field(gt=0), AS_WRITTEN] = 1.0
     """Gradients are scaled down to this norm."""
@@ -170,3 +235,18 @@ class Train(Section):
     """Where the processes run."""
     trackers: tuple[Literal["tensorboard", "mlflow"], ...] = ()
     """Programs that also get the metrics, in formats of their own beside metrics.jsonl."""
+
+    @model_validator(mode="after")
+    def _text_first_needs_a_falling_end(self) -> Train:
+        if isinstance(self.order, TextThenConversations):
+            in_rows = isinstance(self.batch_size, int)
+            if self.schedule.kind != "wsd":
+                raise ValueError(
+                    f"order = {self.order.kind} turns to conversations where a wsd schedule begins to fall; "
+                    f"schedule is {self.schedule.kind}; write `schedule: wsd`"
+                )
+            if in_rows:
+                raise ValueError(
+                    f"order = {self.order.kind} counts tokens; write `batch_size: {{tokens: N}}` instead of {self.batch_size}"
+                )
+        return self

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,7 +75,7 @@ class Questions:
     def forget_after(self, step: int) -> None:
         """Cut the answers back to a checkpoint; a measurement that was torn goes whole."""
         known = [row for row in files.read_json_lines(self.path) if row["step"] <= step]
-        counts = {row["step"]: sum(other["step"] == row["step"] for other in known) for row in known}
+        counts = Counter(row["step"] for row in known)
         whole = [row for row in known if counts[row["step"]] == len(self.asked)]
         files.write_json_lines(self.path, whole)
 
@@ -100,7 +101,8 @@ class Questions:
         training = model.training
         sampling = self.section.sampling.model_copy(update={"temperature": 0.0})
         mine = [torch.cuda.current_device()] if torch.cuda.is_available() else []
-        with torch.random.fork_rng(devices=mine):
+        # Compiled layers would be compiled anew for every length of the cache.
+        with torch.random.fork_rng(devices=mine), torch.compiler.set_stance("force_eager"):
             model.train(False)
             try:
                 engine = LocalEngine(model, self.renderer, self.context_tokens)

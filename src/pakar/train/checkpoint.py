@@ -105,7 +105,7 @@ def save(directory: Path, snapshot: Snapshot) -> None:
     """Write the checkpoint of the snapshot's step, then remove those that are no longer needed.
 
     Raises:
-        OSError, SafetensorError: it cannot be written, as when the disk is full; the checkpoints before it stay.
+        OSError, SafetensorError: it cannot be written, as when the disk is full, or reads otherwise; the checkpoints before it stay.
     """
     step, optimizer = snapshot.state.step, snapshot.optimizer
     described = {
@@ -122,6 +122,8 @@ def save(directory: Path, snapshot: Snapshot) -> None:
         listed = {p.name: {"bytes": p.stat().st_size, "sha256": files.sha256(p)} for p in sorted(temporary.iterdir())}
         commit = {"format": FORMAT, "step": step, "files": listed}
         (temporary / COMMIT).write_text(json.dumps(commit), encoding="utf-8")
+    if wrong := defect(path_of(directory, step)):
+        raise OSError(f"the checkpoint of step {step} was not written as it should be: {wrong}")
     _prune(directory)
 
 
@@ -166,7 +168,7 @@ def defect(checkpoint: Path) -> str | None:
     if set(listed) != _CONTENT:
         return f"{COMMIT} lists other files than {', '.join(sorted(_CONTENT))}"
     wrong = [name for name in sorted(listed) if not _is_as_written(checkpoint / name, listed[name])]
-    return f"{', '.join(wrong)}: not as written" if wrong else None
+    return f"{', '.join(wrong)}: not as written" if wrong else _unknown(checkpoint)
 
 
 def read_state(checkpoint: Path) -> TrainState:
@@ -207,6 +209,15 @@ def read_weights(checkpoint: Path) -> dict[str, torch.Tensor]:
 def weights_of(model: torch.nn.Module) -> dict[str, torch.Tensor]:
     """Name → whole tensor of what training changes, cut off from the graph of gradients."""
     return {name: whole(weight.detach()) for name, weight in trainable_weights(model).items()}
+
+
+def _unknown(checkpoint: Path) -> str | None:
+    """Fields that another version of Pakar wrote, or did not."""
+    try:
+        read_state(checkpoint), read_position(checkpoint)
+    except (KeyError, TypeError, ValueError) as error:
+        return f"{STATE} is of another version of Pakar: {error}"
+    return None
 
 
 def _best(checkpoint: Path) -> Path:

@@ -16,16 +16,13 @@ import numpy.typing as npt
 import torch
 
 from pakar.errors import UserError
-from pakar.train import memory, packing
+from pakar.train import allocator, memory, packing
 from pakar.train.batches import collate, idle_batch
 from pakar.train.checkpoint import TrainState
 from pakar.train.launch import sharding
 from pakar.train.packing import Pass
-from pakar.train.precision import precision
 from pakar.train.settle import settle
-from pakar.train.training import Split, Training, start
-
-__all__ = ["StepRecord", "Training", "precision", "start", "steps", "validate"]
+from pakar.train.training import Split, Training
 
 
 class StepRecord(TypedDict, total=False):
@@ -77,6 +74,7 @@ def steps(training: Training, save: Callable[[Training], None]) -> Iterator[Step
             state.best_step = state.step
         elif state.step % training.validate_every == 0 or state.step == training.total_steps:
             record["validation_loss"], record["validation_token_accuracy"] = validate(training)
+            _check_finite(training, "validation loss", record["validation_loss"])
             improved = _judge(state, record["validation_loss"], training.section.validation.patience)
         yield record
         if improved or _checkpoint_due(training):
@@ -102,6 +100,7 @@ def _measure_before(training: Training) -> None:
     """The validation loss of the untouched model: where the curve begins, and what training must beat."""
     if len(training.validation):
         loss, _ = validate(training)
+        _check_finite(training, "validation loss", loss)
         training.state.first_loss = training.state.best_loss = training.state.last_loss = loss
 
 
@@ -116,29 +115,54 @@ def _step(training: Training) -> StepRecord:
         group["lr"] = rate
     training.forward.train()
     total, hits = _sums(training, training.learnt, members, factor=1 / supervised)
-    if not math.isfinite(total):
-        raise UserError(f"the loss of step {state.step + 1} is {total}: the training has diverged",
-                        next_step="lower train.learning_rate, for example to a third of what it is.")  # fmt: skip
+    _check_finite(training, "loss", total)
     training.team.add_gradients(training.model.parameters())
-    norm = training.accelerator.clip_grad_norm_(training.model.parameters(), training.section.max_gradient_norm)
+    norm = _number(
+        training.accelerator.clip_grad_norm_(training.model.parameters(), training.section.max_gradient_norm)
+    )
+    if training.accelerator.scaler is None:  # which leaves out steps that overflow
+        _check_finite(training, "gradient", norm)
     training.optimizer.step()
     training.optimizer.zero_grad()
     state.step += 1
+    allocator.hand_back(state.step)
     state.tokens += supervised
     seconds = time.monotonic() - started
     record: StepRecord = {
         "step": state.step, "epoch": round(state.step / plan.steps_per_epoch, 4), "loss": total / supervised,
-        "token_accuracy": hits / supervised, "learning_rate": rate, "gradient_norm": _number(norm), "tokens": state.tokens,
+        "token_accuracy": hits / supervised, "learning_rate": rate, "gradient_norm": norm if math.isfinite(norm) else None,
+        "tokens": state.tokens,
         "tokens_per_second": round(float(plan.lengths[members].sum()) / seconds, 1),
         "memory_bytes": memory.peak_bytes(training.accelerator.device), "seconds": round(seconds, 4),
     }  # fmt: skip
     return record
 
 
-def _number(norm: torch.Tensor | None) -> float | None:
-    """The gradient's norm; none where float16 overflowed, so that the step was left out and the loss scale lowered."""
-    found = float(norm) if norm is not None else math.nan
-    return found if math.isfinite(found) else None
+def _number(norm: torch.Tensor | None) -> float:
+    """The gradient's norm; no number where float16 overflowed, so that the step is left out and the loss scale lowered."""
+    return float(norm) if norm is not None else math.nan
+
+
+def _check_finite(training: Training, what: str, value: float) -> None:
+    """Refuse to go on with numbers that are none, before they get into weights, checkpoints or metrics.
+
+    Raises:
+        UserError: the training has diverged, or the base model gives such numbers by itself.
+    """
+    if math.isfinite(value):
+        return
+    state, lower = training.state, f"{training.section.learning_rate / 3:.1g}"
+    if state.step == 0 and what == "validation loss":
+        raise UserError(f"the validation loss of the untrained model is {value}: its weights hold, or lead to, what is no number",
+                        next_step="take another base model, or --set train.compute.precision=float32.")  # fmt: skip
+    best = (
+        f"; the best state so far, of step {state.best_step}, is kept in its checkpoint"
+        if state.best_loss is not None and state.best_step
+        else ""
+    )
+    raise UserError(f"the {what} of step {state.step if what == 'validation loss' else state.step + 1} is {value}: the training has diverged{best}",
+                    next_step=f"a lower rate, --set train.learning_rate={lower}, begins again: with --restart in place of this training, "
+                    "or with --set name=… beside it.")  # fmt: skip
 
 
 def _sums(

@@ -16,15 +16,17 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 from torch.nn import functional
-from transformers import PreTrainedModel
+from transformers import PretrainedConfig, PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutputWithPastAndCrossAttentions
 
 from pakar.train import masks
 from pakar.train.batches import Batch
 from pakar.train.noise import with_noise
 
-LOGITS_IN_A_CHUNK = 2**23
-"""Most logits held at once: 32 MiB in float32, and as much again for their gradient."""
+LOGITS_IN_A_CHUNK = 2**24
+"""Most logits held at once: 32 MiB in 16 bits, and as much again for their gradient."""
+_IN_CACHE = 2**20
+"""Logits turned into their gradient at once on a CPU."""
 
 
 class Sums(NamedTuple):
@@ -114,10 +116,15 @@ def supervised_sums(model: nn.Module, hidden: torch.Tensor, targets: torch.Tenso
     """
     output = head(model)
     weights = [weight for weight in output.parameters() if weight.requires_grad]
-    chunk = max(1, LOGITS_IN_A_CHUNK // int(model.config.vocab_size))  # type: ignore[union-attr,arg-type]
+    chunk = chunk_of(model.config)  # type: ignore[arg-type]
     if not torch.is_grad_enabled():
         return Sums(*_without_gradient(output, hidden, targets, chunk))
     return Sums(*_InChunks.apply(output, chunk, hidden, targets, *weights))  # type: ignore[no-untyped-call]
+
+
+def chunk_of(config: PretrainedConfig) -> int:
+    """Positions whose logits are held at once."""
+    return max(1, LOGITS_IN_A_CHUNK // int(config.vocab_size))
 
 
 def _takes_positions(body: nn.Module) -> bool:
@@ -137,10 +144,38 @@ class _Through(nn.Module):
         return _Hidden(last_hidden_state=inputs_embeds)
 
 
-def _chunk_sums(output: nn.Module, hidden: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    logits = output(inputs_embeds=hidden[None], use_cache=False).logits[0].float()
-    loss = functional.cross_entropy(logits, targets, reduction="sum")
-    return loss, (logits.detach().argmax(-1) == targets).sum()
+def _logits(output: nn.Module, hidden: torch.Tensor) -> torch.Tensor:
+    """[N, H] → [1, N, vocabulary]."""
+    logits = output(inputs_embeds=hidden[None], use_cache=False).logits
+    assert isinstance(logits, torch.Tensor)  # noqa: S101 - narrows a type for the checker
+    return logits
+
+
+class _Found(NamedTuple):
+    """Of some positions: loss in nats, hits, and the loss's gradient by their logits, [N, vocabulary], in these' format."""
+
+    loss: torch.Tensor
+    hits: torch.Tensor
+    gradient: torch.Tensor
+
+
+def _cross_entropy(logits: torch.Tensor, targets: torch.Tensor) -> _Found:
+    """Softmax and its gradient in float32 with few passes over memory: on a CPU some rows at a time, which stay in its cache."""
+    loss = torch.zeros((), device=logits.device)
+    hits = torch.zeros((), dtype=torch.long, device=logits.device)
+    gradient = torch.empty_like(logits)
+    rows = max(1, _IN_CACHE // logits.shape[-1]) if logits.device.type == "cpu" else max(1, len(logits))
+    for start in range(0, len(logits), rows):
+        here = slice(start, start + rows)
+        wide, wanted = logits[here].float(), targets[here, None]
+        top, likeliest = wide.max(-1, keepdim=True)
+        found = wide.gather(-1, wanted)
+        shares = (wide - top).exp_()
+        total = shares.sum(-1, keepdim=True)
+        loss += (total.log() + top - found).sum()
+        hits += (likeliest == wanted).sum()
+        gradient[here] = shares.div_(total).scatter_add_(-1, wanted, -torch.ones_like(found))
+    return _Found(loss, hits, gradient)
 
 
 def _without_gradient(
@@ -149,8 +184,9 @@ def _without_gradient(
     loss = torch.zeros((), device=hidden.device)
     hits = torch.zeros((), dtype=torch.long, device=hidden.device)
     for part, wanted in zip(torch.split(hidden, chunk), torch.split(targets, chunk), strict=True):
-        more, right = _chunk_sums(output, part, wanted)
-        loss, hits = loss + more, hits + right
+        logits = _logits(output, part)[0].float()
+        loss = loss + functional.cross_entropy(logits, wanted, reduction="sum")
+        hits = hits + (logits.argmax(-1) == wanted).sum()
     return loss, hits
 
 
@@ -169,13 +205,14 @@ class _InChunks(torch.autograd.Function):
             here = slice(start, start + chunk)
             part = hidden[here].detach().requires_grad_()
             with torch.enable_grad():
-                more, right = _chunk_sums(output, part, targets[here])
-            found = torch.autograd.grad(more, (part, *weights), allow_unused=True)
-            by_hidden[here] = found[0]
-            for total, gradient in zip(by_weights, found[1:], strict=True):
+                logits = _logits(output, part)
+            found = _cross_entropy(logits.detach()[0], targets[here])
+            by_part, *by = torch.autograd.grad(logits, (part, *weights), found.gradient[None], allow_unused=True)
+            by_hidden[here] = by_part
+            for total, gradient in zip(by_weights, by, strict=True):
                 if gradient is not None:
                     total.add_(gradient)
-            loss, hits = loss + more.detach(), hits + right
+            loss, hits = loss + found.loss, hits + found.hits
         ctx.save_for_backward(by_hidden, *by_weights)
         ctx.mark_non_differentiable(hits)
         return loss, hits

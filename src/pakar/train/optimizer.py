@@ -1,4 +1,4 @@
-"""AdamW in its four forms: plain, with moments in 8 bits, paged, and both."""
+"""AdamW in its four forms: plain, with moments in 8 bits, paged, and both; Muon has a module of its own."""
 
 from __future__ import annotations
 
@@ -9,20 +9,28 @@ import torch
 
 from pakar import progress, recipe
 from pakar.models.quantise import library
+from pakar.train import muon
 from pakar.train.adapter import trainable_weights
 
 EPSILON = 1e-8
 """Added to the root of the second moment; the value of Loshchilov and Hutter (2019)."""
 
 
+def moment_bytes(kind: str) -> int:
+    """Bytes of each of the two moments of a weight, but for the scales of 8-bit blocks and for weights too small for them."""
+    return 1 if "8bit" in kind else 4
+
+
 def optimizer_for(model: torch.nn.Module, section: recipe.Train) -> torch.optim.Optimizer:
-    """AdamW (Loshchilov and Hutter 2019) with weight decay on matrices only; groups carry their weights' names.
+    """Muon, or AdamW (Loshchilov and Hutter 2019) with weight decay on matrices only; groups carry their weights' names.
 
     With `8bit` the moments of weights of 4,096 numbers and more are kept in blocks of 256 (Dettmers et al. 2022); on the
     CPU as well. `paged` lets moments move to the computer's memory, where they already are without a GPU: there it is
     the same optimizer without that word, and a note says so.
     """
     weights = trainable_weights(model)
+    if isinstance(section.optimizer, recipe.Muon):
+        return muon.made(model, weights, section)
     groups = _groups(weights, section.optimizer.weight_decay)
     common: dict[str, Any] = {"lr": section.learning_rate, "betas": section.optimizer.betas, "eps": EPSILON}
     paged, eight_bits = "paged" in section.optimizer.kind, "8bit" in section.optimizer.kind

@@ -1,6 +1,7 @@
 """What a training is made from, and what may change while it is unfinished.
 
-Everything that decides the weights must stay. What only rounds differently may change, and is told. What only looks on
+Everything that decides the weights must stay. What only rounds differently, or draws dropout's masks in another order, may change,
+and is told. What only looks on
 may change unnoticed. Fields that one of two versions of Pakar does not know are not compared.
 """
 
@@ -14,7 +15,7 @@ import numpy as np
 
 from pakar import records, text
 from pakar.recipe import Train
-from pakar.train.batches import BatchPlan
+from pakar.train.order import Plan
 
 Origin = Mapping[str, str]
 """Name of a recipe field or of an input → its value or fingerprint."""
@@ -22,7 +23,7 @@ Origin = Mapping[str, str]
 LOOKING_ON = ("train.checkpoint_every", "train.trackers", "train.validation.answers")
 """Changes nothing in the weights."""
 ROUNDING = ("train.compute", "train.launch", "hardware", "code")
-"""The same arithmetic in another order or number format: equal but for rounding. How a lack of memory is mended, too."""
+"""The same arithmetic in another order or number format: equal but for rounding and other dropout masks. How a lack of memory is mended, too."""
 FINGERPRINTS = ("base model", "prompt template", "prepared data", "code")
 
 
@@ -31,7 +32,7 @@ class Changes(NamedTuple):
 
     Attributes:
         decisive: Leads to other weights.
-        rounding: Leads to weights that differ by rounding.
+        rounding: Leads to weights that differ by rounding, and by other dropout masks.
     """
 
     decisive: list[str]
@@ -54,7 +55,13 @@ def changes(before: Origin, now: Origin) -> Changes:
     )
 
 
-def order_fingerprint(plan: BatchPlan) -> str:
+def unheeded(before: Origin, now: Origin) -> list[str]:
+    """Fields of the recipe that are not as they were in a finished training, though that is no reason to train again, in words."""
+    fields = sorted(name for name in before if name.startswith("train.") and name in now and before[name] != now[name])
+    return [_told(name, before[name], now[name]) for name in fields]
+
+
+def order_fingerprint(plan: Plan) -> str:
     """Fingerprint of the first epoch's order: another version of Pakar may take examples in another one."""
     steps = plan.epoch(0)
     return text.fingerprint(str([len(step) for step in steps]), str(np.concatenate(steps).tolist()))

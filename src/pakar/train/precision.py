@@ -17,23 +17,44 @@ _AMPERE = (8, 0)
 
 
 def chosen(section: recipe.Train) -> Format:
-    """The format of `compute.precision`; `auto` is settled by the hardware.
-
-    bfloat16 reaches as far as float32 and needs no loss scaling, so it comes first; GPUs before Ampere get float16 with loss
-    scaling. Trained weights and the optimizer's moments are float32 with every format.
+    """The format of `compute.precision` on this machine.
 
     Raises:
         RecipeError: the recipe asks for a format that this hardware cannot train with.
     """
-    wanted = section.compute.precision
-    gpu = torch.cuda.get_device_capability() if torch.cuda.is_available() else None
+    return settled(section.compute.precision, gpu=torch.cuda.is_available(), bfloat16=has_bfloat16())
+
+
+def settled(wanted: recipe.train.Precision, *, gpu: bool, bfloat16: bool) -> Format:
+    """The format that is wanted on some hardware; `auto` is settled by that.
+
+    bfloat16 reaches as far as float32 and needs no loss scaling, so it comes first; GPUs before Ampere get float16 with loss
+    scaling. Trained weights and the optimizer's moments are float32 with every format.
+
+    Args:
+        wanted: As the recipe says.
+        gpu: Whether it is a GPU.
+        bfloat16: Whether it multiplies bfloat16 in silicon.
+
+    Raises:
+        RecipeError: that hardware cannot train with the format.
+    """
+    fitting: Format = "bfloat16" if bfloat16 else "float16" if gpu else "float32"
     if wanted == "auto":
-        return _of_gpu(gpu) if gpu else _of_cpu()
-    if wanted == "bfloat16" and gpu and gpu < _AMPERE:
-        raise _refusal(wanted, "this GPU is older than Ampere and only emulates bfloat16, many times slower", "float16")
+        return fitting
+    if wanted == "bfloat16" and gpu and not bfloat16:
+        raise _refusal(wanted, "this GPU is older than Ampere and only emulates bfloat16, many times slower", fitting)
     if wanted == "float16" and not gpu:
-        raise _refusal(wanted, "float16 needs loss scaling, which is there on GPUs only", _of_cpu())
+        raise _refusal(wanted, "float16 needs loss scaling, which is there on GPUs only", fitting)
     return wanted
+
+
+def has_bfloat16() -> bool:
+    """Whether this machine multiplies bfloat16 in silicon: its GPU if there is one, else its processor."""
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_capability() >= _AMPERE
+    capabilities = torch.cpu.get_capabilities()
+    return any(capabilities.get(name) for name in _SILICON)
 
 
 def precision(section: recipe.Train) -> str:
@@ -46,15 +67,6 @@ def compute_dtype(section: recipe.Train) -> torch.dtype:
     dtype = getattr(torch, chosen(section))
     assert isinstance(dtype, torch.dtype)  # noqa: S101 - narrows a type for the checker
     return dtype
-
-
-def _of_gpu(capability: tuple[int, int]) -> Format:
-    return "bfloat16" if capability >= _AMPERE else "float16"
-
-
-def _of_cpu() -> Format:
-    capabilities = torch.cpu.get_capabilities()
-    return "bfloat16" if any(capabilities.get(name) for name in _SILICON) else "float32"
 
 
 def _refusal(wanted: str, why: str, instead: str) -> RecipeError:

@@ -14,7 +14,7 @@ from pakar.train.training import Training
 _SHORT = (11, 7)
 _EXACT = 1e-4
 """Drift that is nothing but rounding in float32."""
-_ROUNDINGS = 2.0
+_ROUNDINGS = 3.0
 """Drift that is nothing but rounding in another format, in steps of that format (2⁻⁷ in bfloat16)."""
 
 
@@ -40,13 +40,13 @@ class Drift(NamedTuple):
 def packing_holds(training: Training) -> bool:
     """Whether examples in one row see nothing of each other; says so where they do."""
     objective = training.objective
-    was_training = training.model.training
-    training.model.eval()
+    was_training = objective.training
+    objective.eval()  # the model with it; noise on embeddings would be taken for a neighbour's
     vocabulary = int(training.accelerator.unwrap_model(training.model).config.vocab_size)
     longest = int(training.plan.lengths.max())
     with training.accelerator.autocast():
         found = drift(objective, vocabulary, longest, training.accelerator.device)
-    training.model.train(was_training)
+    objective.train(was_training)
     if found.harmless:
         return True
     progress.note(

@@ -13,9 +13,9 @@ from pakar import files, progress
 from pakar.errors import RecipeError, UserError
 from pakar.train import checkpoint, origin, random_state
 from pakar.train.checkpoint import Position, Snapshot, TrainState
-from pakar.train.loop import Training
 from pakar.train.optimizer import page
 from pakar.train.origin import Origin
+from pakar.train.training import Training
 
 RESTART = "throw the unfinished training away deliberately, with --restart"
 
@@ -27,7 +27,7 @@ class Resumable(NamedTuple):
         path: Its directory.
         state: Where training stood.
         position: What it belongs to.
-        rounding: What changed since and only rounds differently, in words.
+        rounding: What changed since and only rounds differently or drops other numbers, in words.
     """
 
     path: Path
@@ -104,30 +104,33 @@ def restore(found: Resumable, training: Training, process: int = 0) -> None:
         training.state.changes.append({"step": found.state.step, "changed": found.rounding})
         progress.warn(
             f"the training goes on, though {', '.join(found.rounding)} changed since it began: "
-            "its weights will equal those of an unbroken training but for rounding, not to the bit"
+            "its weights will equal those of an unbroken training but for rounding and other dropout masks, not to the bit"
         )
     progress.note(
         f"train: goes on from step {training.state.step} of {training.total_steps}, saved {found.position.saved}"
     )
 
 
-def cut_metrics(path: Path, steps: int) -> None:
-    """Leave the records of the first `steps` steps: what came after the checkpoint is trained again.
+def cut_metrics(path: Path, steps: int) -> bool:
+    """Leave the records of the first `steps` steps: what came after the checkpoint is trained again. True if there was any.
 
     Records are on the disk before the checkpoint that they belong to, so only later lines can be torn by a crash.
     """
     kept: list[dict[str, Any]] = []
+    cut = False
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []:
         try:
             record = json.loads(line)
         except ValueError:
             break
         if record["step"] > steps:
+            cut = True
             break
         kept.append(record)
     if len(kept) < steps:
         progress.warn(f"{path} holds the records of {len(kept)} of {steps} steps; the weights do not depend on it")
     files.write_json_lines(path, kept)
+    return cut
 
 
 def _restore_random(snapshot: Snapshot, process: int, num_processes: int) -> None:

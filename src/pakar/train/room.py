@@ -15,7 +15,7 @@ from pakar.recipe import Train
 from pakar.train import checkpoint
 
 KEPT = 4
-"""Checkpoints on the disk at one time: the two newest, the best, and the one being written."""
+"""Checkpoints on the disk at one time, at most: the two newest, the best, and the one being written."""
 _FREE = "free some space (see `df -h .`) and run the same command again; it goes on from the last checkpoint."
 
 
@@ -78,7 +78,7 @@ def remedies(checkpoints_dir: Path, section: Train) -> Iterator[None]:
         if not is_memory_short(error):
             raise
         saved = sorted(checkpoints_dir.glob("step-*"), reverse=True)
-        fewer = max(16, _tokens_at_once(section, saved) // 2)
+        fewer = _fewer(section, saved)
         smaller = ", or train.method.kind=qlora, which begins again" if section.method.kind != "qlora" else ""
         goes_on = "; with the first two it goes on from the last checkpoint" if saved else ""
         raise ResourceError(
@@ -88,6 +88,24 @@ def remedies(checkpoints_dir: Path, section: Train) -> Iterator[None]:
     2. less memory for each: --set train.compute.gradient_checkpointing=true{smaller}
     3. a smaller model.base, or a lower model.context_tokens; both begin again""",
         ) from error
+
+
+def perhaps_killed(checkpoints_dir: Path, section: Train) -> str:
+    """For a training that ended after its last checkpoint without a word: what helps if memory was the reason.
+
+    A CPU has no error for memory that ends: the system's kernel kills the process.
+    """
+    fewer = _fewer(section, sorted(checkpoints_dir.glob("step-*"), reverse=True))
+    return (
+        "train: steps were done after the last checkpoint, and the process ended without saving them; they are done again. If the system "
+        f"killed it for want of memory (`dmesg` tells), --set train.compute.micro_batch_tokens={fewer} or "
+        "--set train.compute.gradient_checkpointing=true helps, and goes on from here"
+    )
+
+
+def _fewer(section: Train, saved: list[Path]) -> int:
+    """Half as many tokens at once."""
+    return max(16, _tokens_at_once(section, saved) // 2)
 
 
 def _tokens_at_once(section: Train, saved: list[Path]) -> int:

@@ -10,7 +10,7 @@ from pakar.train import checkpoint, optimizer_state, random_state, room
 from pakar.train.checkpoint import Position, Snapshot
 from pakar.train.interrupt import InterruptedTrainingError, Stop
 from pakar.train.launch import sharding
-from pakar.train.loop import Training
+from pakar.train.training import Training
 
 
 @dataclass

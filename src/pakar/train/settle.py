@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.distributed.tensor import DTensor
 
 from pakar import progress
 from pakar.errors import ResourceError
@@ -19,9 +20,11 @@ from pakar.train import compiling, memory, proof
 from pakar.train.batches import Batch
 from pakar.train.launch import sharding
 from pakar.train.losses import causal
+from pakar.train.optimizer import moment_bytes
 from pakar.train.training import Settled, Training
 
 _WARM_UP_WIDTH = 64
+_SHORTEST_TRIED = 64
 
 
 def settle(training: Training) -> Settled:
@@ -90,19 +93,18 @@ def _sizes(training: Training) -> tuple[int, bool]:
 def _most_tokens(training: Training) -> int:
     """The largest pass that is worth trying: a whole step, up to what brings speed."""
     lengths = np.sort(training.plan.lengths)[::-1]
-    whole_step = int(lengths[0]) * min(len(lengths), training.section.batch_size)
+    batch = training.section.batch_size
+    whole_step = (
+        int(lengths[0]) * min(len(lengths), batch) if isinstance(batch, int) else max(batch.tokens, int(lengths[0]))
+    )
     on_gpu = training.accelerator.device.type == "cuda"
     return min(whole_step, memory.GPU_PASS_TOKENS) if on_gpu else memory.CPU_PASS_TOKENS
 
 
 def _fits(training: Training, tokens: int, longest: int) -> bool:
-    """Whether the worst pass of that size fits: tried on a GPU, reckoned from a small pass on a CPU."""
+    """Whether the worst pass of that size fits: tried on a GPU, reckoned from one row on a CPU."""
     if training.accelerator.device.type != "cuda":
-        small = min(longest, 64)
-        batch = _worst(small, small)
-        training.forward.train()
-        kept = memory.saved_bytes(lambda: training.forward(batch))
-        return memory.fits_beside(kept // small * tokens)
+        return _fits_on_cpu(training, tokens, longest)
     try:
         _try_on_gpu(training, _worst(tokens, longest).to(training.accelerator.device))
     except torch.OutOfMemoryError:
@@ -114,12 +116,43 @@ def _fits(training: Training, tokens: int, longest: int) -> bool:
     return True
 
 
+def _fits_on_cpu(training: Training, tokens: int, longest: int) -> bool:
+    """What one row keeps for its backward pass, for as many rows as the pass has.
+
+    Attention may keep as much as the square of the width, so the longest row counts. It is come to by doubling shorter ones:
+    what is too much by the shorter one already is never computed.
+    """
+    width = min(longest, _SHORTEST_TRIED)
+    while True:
+        kept = _kept_by_one_row(training, width)
+        if not training.team.all(memory.fits_beside(kept * tokens // width)):
+            return False
+        if width == longest:
+            return True
+        width = min(longest, 2 * width)
+
+
+def _kept_by_one_row(training: Training, width: int) -> int:
+    batch = _worst(width, width)
+    training.forward.train()
+    return memory.saved_bytes(lambda: training.forward(batch))
+
+
 def _try_on_gpu(training: Training, batch: Batch) -> None:
-    trained = sum(weight.numel() for weight in training.model.parameters() if weight.requires_grad)
-    moments = torch.empty(2 * trained, device=batch.input_ids.device)  # the optimizer's, which come with its first step
+    room = torch.empty(moments(training), dtype=torch.uint8, device=batch.input_ids.device)
     training.forward.train()
     training.accelerator.backward(training.forward(batch).loss / len(batch.targets))
-    del moments
+    del room
+
+
+def moments(training: Training) -> int:
+    """Bytes on this process's GPU that the optimizer's first step will take; paged moments make room where others need it."""
+    kind = training.section.optimizer.kind
+    if "paged" in kind:
+        return 0
+    trained = (weight for weight in training.model.parameters() if weight.requires_grad)
+    mine = sum(weight.to_local().numel() if isinstance(weight, DTensor) else weight.numel() for weight in trained)
+    return 2 * moment_bytes(kind) * mine
 
 
 def _worst(tokens: int, width: int) -> Batch:

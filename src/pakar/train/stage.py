@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +20,30 @@ from pakar.models.prompt import Renderer, renderer
 from pakar.models.tuned import PROVENANCE
 from pakar.run import Run, section_fingerprint
 from pakar.shards import TokenShards
-from pakar.train import allocator, checkpoint, interrupt, loop, origin, plan, resume, room, stopping, trackers
+from pakar.train import (
+    allocator,
+    checkpoint,
+    haste,
+    interrupt,
+    loop,
+    origin,
+    plan,
+    precision,
+    resume,
+    room,
+    stopping,
+    trackers,
+)
 from pakar.train.adapter import Trainable, load_trainable, load_weights, save, trainable_weights
 from pakar.train.checkpoint import Position, TrainState
 from pakar.train.launch import sharding, start
-from pakar.train.launch.team import Team
-from pakar.train.loop import Training
+from pakar.train.launch.team import Team, expected
+from pakar.train.optimizer import moment_bytes
 from pakar.train.origin import Origin
-from pakar.train.precision import compute_dtype
+from pakar.train.repeatable import repeatable
 from pakar.train.saver import Saver
+from pakar.train.training import Training
+from pakar.train.training import start as begin
 from pakar.train.watch import watching
 
 OVERFITTING = 1.02
@@ -46,22 +62,26 @@ def train(run: Run, *, restart: bool = False) -> None:
         RecipeError: base model or method cannot be used, or an unfinished training was made from something else.
         ResourceError: memory or disk are not enough; what was saved can be gone on with.
     """
-    trackers.check(run.recipe.train.trackers)
-    base = base_models.find(run.recipe.model)
+    base = base_models.find(run.model)
     prompts = renderer(base.tokenizer(), run.recipe.model.system_prompt)
-    if restart and records.discard_unfinished(run.stage_dir("train")):
-        progress.note("train: the unfinished training is thrown away, as --restart asks")
     inputs = _inputs(run, base, prompts)
-    with run.stage("train", _section(run) | inputs, keep_unfinished=True) as work:
+    if restart:
+        _check(run.recipe)
+        if records.discard_unfinished(run.stage_dir("train")):
+            progress.note("train: the unfinished training is thrown away, as --restart asks")
+    made_from = origin.of(run.recipe.train, inputs | {"hardware": _hardware(run)})
+    with run.stage(
+        "train", _section(run) | inputs, check=partial(_check, run.recipe), saves=run.checkpoints_dir
+    ) as work:
         if work is None:
+            _say_what_is_not_trained_again(run, made_from)
             return
-        made_from = origin.of(run.recipe.train, inputs)
         resume.check(run.checkpoints_dir, made_from)
         files.write_json(run.training_origin_file, made_from)
         start.train(run, fit)
         facts = files.read_json(run.training_file)
-        weights = sorted(run.model_dir.glob("*.safetensors"))
-        work.outputs = {"model": files.tree_sha256(weights, run.model_dir)}
+        written = sorted(run.model_dir.glob("*.safetensors"))
+        work.outputs = {"model": files.tree_sha256(written, run.model_dir)}
         work.provenance = {"base": {"name": base.name, "revision": base.revision, "fingerprint": base.fingerprint}}
         work.counts = {"steps": facts["steps"], "tokens": facts["tokens"]}
         _say(facts)
@@ -73,29 +93,31 @@ def fit(run: Run, team: Team) -> None:
     Done by every process of a team; its leader alone writes.
     """
     made_from = files.read_json(run.training_origin_file)
-    with room.remedies(run.checkpoints_dir, run.recipe.train):
+    with (
+        room.remedies(run.checkpoints_dir, run.recipe.train),
+        repeatable(),
+        haste.attention_on(base_models.device().type),
+    ):
         # 1. Open the shards; refuse to train on nothing.
         train_shards, validation_shards = (TokenShards(run.tokens_dir(name)) for name in ("train", "validation"))
         _check_there_is_something_to_learn(train_shards)
         # 2. Load the base model and unfreeze what the method trains, if it can fit into memory.
-        if team.leads:
+        if team.leads and run.recipe.train.launch.kind == "processes":
             plan.check(run.recipe)
         team.wait()
         allocator.keep_compact()
-        base = base_models.find(run.recipe.model)
+        base = base_models.find(run.model)
         transformers.set_seed(run.recipe.seed)
-        torch.use_deterministic_algorithms(mode=True, warn_only=True)
-        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined] # slow, for memory that is written anyway
         model = _load(base, run.recipe.train, team)
         transformers.set_seed(run.recipe.seed + team.rank)  # the same weights everywhere, and dropout of one's own
-        training = loop.start(model, run.recipe.train, train_shards, validation_shards, seed=run.recipe.seed, team=team)
+        training = begin(model, run.recipe.train, train_shards, validation_shards, seed=run.recipe.seed, team=team)
         # 3. Go on from the last checkpoint, if there is one.
         with team.leader_first():  # who clears away what is harmed
             found = resume.find(run.checkpoints_dir, made_from)
         if found is not None:
             resume.restore(found, training, team.rank)
-        if team.leads:
-            resume.cut_metrics(run.train_metrics_file, training.state.step)
+        if team.leads and resume.cut_metrics(run.train_metrics_file, training.state.step):
+            progress.note(room.perhaps_killed(run.checkpoints_dir, run.recipe.train))
         # 4. Train, one record per step.
         looked = _follow(training, run, made_from)
     # 5. Take the best checkpoint's weights and write the model.
@@ -108,17 +130,50 @@ def fit(run: Run, team: Team) -> None:
 
 def _load(base: BaseModel, section: recipe.Train, team: Team) -> Trainable:
     """The model to train; one that is to be sharded is not yet on the GPU."""
-    compute = compute_dtype(section)
+    compute = precision.compute_dtype(section)
     if not sharding.wanted(section) or team.size == 1:
         return load_trainable(base, section.method, compute)
     storage = sharding.storage(section, compute)
     return load_trainable(base, section.method, compute, storage=storage, to=torch.device("cpu"))
 
 
+def _check(asked: recipe.Recipe) -> None:
+    """Refuse what can be told from recipe, configuration and machine alone: targets, layers, precision, sharding, memory."""
+    trackers.check(asked.train.trackers)
+    sharding.check(asked.train)
+    if not _starts_others_on_gpus(asked.train):
+        plan.check(asked)
+
+
+def _starts_others_on_gpus(section: recipe.Train) -> bool:
+    """Whether this process only starts others: to ask a GPU for its free memory would take half a gigabyte of it for the whole training."""
+    return section.launch.kind == "processes" and expected().size == 1 and torch.cuda.is_available()
+
+
 def _section(run: Run) -> dict[str, str]:
-    """Fingerprint of the recipe's section, without what only looks on or only says where the work is done."""
-    only_looking = {"checkpoint_every": 1, "trackers": (), "launch": recipe.Here()}
-    return {"train section": section_fingerprint(run.recipe.train.model_copy(update=only_looking))}
+    """Fingerprint of the recipe's section, without what changes nothing in what is learnt: who looks on, where and how it is computed."""
+    section = run.recipe.train
+    same = {
+        "checkpoint_every": 1, "trackers": (), "launch": recipe.Here(), "compute": recipe.Compute(),
+        "validation": section.validation.model_copy(update={"answers": 0}),
+    }  # fmt: skip
+    return {"train section": section_fingerprint(section.model_copy(update=same))}
+
+
+def _hardware(run: Run) -> str:
+    """What decides rounding: a resumed training tells when it changed, a finished one is none the worse for it."""
+    launch = run.recipe.train.launch
+    if launch.kind == "spark":
+        return f"workers of {launch.master}"
+    return f"{base_models.device().type} {precision.precision(run.recipe.train)}, {torch.get_num_threads()} threads"
+
+
+def _say_what_is_not_trained_again(run: Run, now: Origin) -> None:
+    before = files.read_json_if_whole(run.training_origin_file) or {}
+    if changed := origin.unheeded(before, now):
+        progress.note(
+            f"train: not trained again for {', '.join(changed)}; for that give it another name with --set name=…"
+        )
 
 
 def _inputs(run: Run, base: BaseModel, prompts: Renderer) -> dict[str, str]:
@@ -137,7 +192,6 @@ def _inputs(run: Run, base: BaseModel, prompts: Renderer) -> dict[str, str]:
         "base model": base.fingerprint,
         "prompt template": prompts.fingerprint,
         "prepared data": recorded,
-        "hardware": f"{base_models.device().type} {loop.precision(run.recipe.train)}, {torch.get_num_threads()} threads",
     }
 
 
@@ -165,7 +219,7 @@ def _follow(training: Training, run: Run, made_from: Origin) -> dict[str, Any]:
             saver.save(now)
 
         for record in map(watch.complete, loop.steps(training, save_checkpoint)):
-            file.write(json.dumps(record) + "\n")
+            file.write(json.dumps(record, allow_nan=False) + "\n")
             file.flush()
             watch.show(record)
             if training.team.most(stop.signal):
@@ -174,8 +228,8 @@ def _follow(training: Training, run: Run, made_from: Origin) -> dict[str, Any]:
 
 
 def _checkpoint_bytes(training: Training) -> int:
-    weights = trainable_weights(training.accelerator.unwrap_model(training.model))
-    return room.expected_bytes(weights, 1 if "8bit" in training.section.optimizer.kind else 4)
+    trained = trainable_weights(training.accelerator.unwrap_model(training.model))
+    return room.expected_bytes(trained, moment_bytes(training.section.optimizer.kind))
 
 
 def _write_model(run: Run, model: torch.nn.Module, base: BaseModel, best: Mapping[str, torch.Tensor]) -> None:
@@ -225,7 +279,7 @@ def _facts(run: Run, training: Training) -> dict[str, Any]:
         "stopped": "early" if state.stopped else "finished",
         "changes": state.changes,
         "warning": _warning(state),
-        "precision": {"no": "float32", "bf16": "bfloat16", "fp16": "float16"}[loop.precision(run.recipe.train)],
+        "precision": {"no": "float32", "bf16": "bfloat16", "fp16": "float16"}[precision.precision(run.recipe.train)],
         "device": str(training.accelerator.device),
         "processes": training.team.size,
         "sharding": "full" if sharding.is_sharded(training.objective) else "none",

@@ -115,6 +115,10 @@ def _ends(model: Any, prompt: Sequence[int], end_id: int, limit: int) -> bool:
     ids = torch.tensor([[*prompt]], device=next(model.parameters()).device)
     form = model.get_input_embeddings().weight.dtype  # frozen weights may be in 16 bits beside trained ones in 32
     config = GenerationConfig(max_new_tokens=limit, do_sample=False, eos_token_id=end_id, pad_token_id=end_id)  # type: ignore[no-untyped-call]
-    with torch.autocast(ids.device.type, dtype=form, enabled=form != torch.float32):
+    # Compiled layers would be compiled anew for every length of the cache.
+    with (
+        torch.autocast(ids.device.type, dtype=form, enabled=form != torch.float32),
+        torch.compiler.set_stance("force_eager"),
+    ):
         written = model.generate(input_ids=ids, attention_mask=torch.ones_like(ids), generation_config=config)
     return end_id in written[0, len(prompt) :].tolist()

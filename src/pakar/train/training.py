@@ -16,14 +16,19 @@ from pakar import recipe
 from pakar.errors import DataError
 from pakar.shards import TokenShards
 from pakar.train import haste
-from pakar.train.batches import BatchPlan
 from pakar.train.checkpoint import TrainState
 from pakar.train.launch import sharding
 from pakar.train.launch.team import ALONE, Team
 from pakar.train.losses import Objective
 from pakar.train.optimizer import optimizer_for
+from pakar.train.order import Plan, plan_for
 from pakar.train.precision import precision
 from pakar.train.schedule import Schedule, scheduled
+
+MEASUREMENTS = 20
+"""Times that the validation loss is measured, about."""
+MEASURING_SHARE = 0.25
+"""Most that these measurements cost, as a share of the training."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +79,7 @@ class Training:
     section: recipe.Train
     train: TokenShards
     validation: TokenShards
-    plan: BatchPlan
+    plan: Plan
     state: TrainState
     team: Team = ALONE
     settled: Settled = field(default_factory=Settled)
@@ -96,15 +101,15 @@ class Training:
 
     @cached_property
     def validate_every(self) -> int:
-        """Steps between validations: about twenty in all, fewer if they would cost more than a quarter of the training.
+        """Steps between validations: about MEASUREMENTS in all, fewer if they would cost more than their share of the training.
 
         A forward pass costs a third of a training step on as many tokens (Kaplan et al. 2020, section 2.1).
         """
         if self.section.validation.every is not None or not len(self.validation):
             return self.section.validation.every or self.total_steps
         trained = self.section.epochs * int(self.plan.lengths.sum())
-        affordable = 0.25 * 3 * trained / int(self.measured.lengths.sum())
-        return max(1, round(self.total_steps / max(1, min(20, int(affordable)))))
+        affordable = MEASURING_SHARE * 3 * trained / int(self.measured.lengths.sum())
+        return max(1, round(self.total_steps / max(1, min(MEASUREMENTS, int(affordable)))))
 
     @cached_property
     def schedule(self) -> Schedule:
@@ -141,14 +146,15 @@ def start(
     AcceleratorState._reset_state(
         reset_partial_state=True
     )  # a second training in one process may use another precision
-    accelerator = Accelerator(mixed_precision=precision(section))
-    haste.hasten(model, accelerator.device)
+    # Else it would take Apple's GPU, where neither the base model nor the recipe's precision was meant to be.
+    accelerator = Accelerator(mixed_precision=precision(section), cpu=not torch.cuda.is_available())
+    haste.hasten(model, accelerator.device.type)
     objective = Objective(model, section.embedding_noise)
     if sharding.wanted(section) and team.size > 1:
         sharding.shard(objective, team)
     forward = accelerator.prepare_model(objective, evaluation_mode=True)  # only autocast: the team adds gradients up
     optimizer = accelerator.prepare_optimizer(optimizer_for(model, section))
-    plan = BatchPlan(train.lengths(), section.batch_size, seed)
+    plan = plan_for(section, train.lengths(), train.supervised(), seed)
     return Training(
         model, objective, forward, optimizer, accelerator, section, train, validation, plan, TrainState(), team
     )

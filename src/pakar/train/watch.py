@@ -14,8 +14,8 @@ from pakar.run import Run
 from pakar.train import answers, trackers
 from pakar.train.answers import Questions
 from pakar.train.display import Display, Standing, showing
-from pakar.train.loop import Training
 from pakar.train.trackers import Tracker
+from pakar.train.training import Training
 
 
 @dataclass
@@ -109,7 +109,7 @@ def _questions(run: Run) -> Questions | None:
     if not asked:
         progress.warn("train.validation.answers: the validation split holds no questions, so none are asked")
         return None
-    base = base_models.find(run.recipe.model)
+    base = base_models.find(run.model)
     prompts = renderer(base.tokenizer(), run.recipe.model.system_prompt)
     context_tokens = min(run.recipe.model.context_tokens, base.context_limit())
     return Questions(asked, prompts, context_tokens, run.recipe.evaluate, run.training_answers_file)

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 import torch
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
-from pakar.models.configuration import architecture, empty_model, with_layers
+from pakar.models.architecture import architecture, empty_model, with_layers
 from pakar.recipe import Full, Lora, Method, Model, Qlora
 from pakar.train.plan import dry_run
 from pakar.train.plan.counter import Counter, Counting
@@ -44,6 +45,22 @@ def test_two_shallow_runs_tell_what_a_deep_one_counts(
     counted = dry_run.moments(config, method, one())
     for part in told:
         assert told[part].total == pytest.approx(counted[part].total, rel=0.05), part
+
+
+def test_a_few_chunks_of_the_loss_tell_what_many_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = with_layers(architecture(Model()).config, 3)
+    monkeypatch.setattr("pakar.train.losses.LOGITS_IN_A_CHUNK", 12 * config.vocab_size)
+    told = dry_run.moments(config, Full(), one())
+    monkeypatch.setattr(dry_run, "MORE_CHUNKS", 80)
+    assert told == dry_run.moments(config, Full(), one())
+
+
+def test_the_plan_of_a_device_leaves_attention_as_it_was() -> None:
+    config = with_layers(architecture(Model()).config, 3)
+    before = ALL_ATTENTION_FUNCTIONS["sdpa"]
+    short, long = (dry_run.moments(config, Lora(), one()._replace(device=device)) for device in ("cpu", "gpu"))
+    assert short[LOSS].activations != long[LOSS].activations
+    assert ALL_ATTENTION_FUNCTIONS["sdpa"] is before
 
 
 def test_activations_computed_again_are_not_kept() -> None:

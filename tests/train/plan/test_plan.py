@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib
 import json
 from io import StringIO
 from pathlib import Path
@@ -7,13 +8,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from rich.console import Console
 
 from pakar import planning
 from pakar.errors import RecipeError, ResourceError
-from pakar.models.configuration import architecture
+from pakar.models.architecture import architecture
+from pakar.pipeline import run_all
 from pakar.recipe import Recipe
-from pakar.train import plan
+from pakar.train import allocator, plan, room
 from pakar.train.plan import devices, weights
 from pakar.train.plan.devices import GIB
 from tests import tiny
@@ -37,6 +40,7 @@ def shown(found: plan.TrainingPlan) -> str:
 
 LLAMA = "meta-llama/Meta-Llama-3-8B"
 QLORA = {"kind": "qlora", "rank": 16}
+CPU = devices.Device("a computer", "cpu", 8 * GIB, bfloat16=True, flops=None)
 ROWS = plan.Lengths(500, np.array([40, 60, 80, 100] * 25), 0.5)
 
 
@@ -132,6 +136,33 @@ def test_a_training_whose_weights_alone_are_too_large_is_refused_with_advice() -
     plan.check(recipe(LLAMA, method=QLORA), devices.named("T4"))
 
 
+def test_a_run_that_cannot_fit_is_refused_before_anything_is_prepared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pakar.train.plan.gate.this_machine", lambda: CPU)
+    made = recipe(LLAMA, method={"kind": "full"})
+    with pytest.raises(ResourceError, match="cannot fit"):
+        run_all(made, tmp_path / "runs")
+    assert not (tmp_path / "runs").exists()
+
+
+def test_training_elsewhere_is_not_measured_by_this_machine() -> None:
+    plan.check(recipe(LLAMA, method={"kind": "full"}, launch={"kind": "spark"}), devices.named("T4"))
+
+
+def test_products_that_are_remembered_count_on_cpus_in_bfloat16_alone() -> None:
+    parts = {
+        form: {
+            part.name: part.bytes
+            for part in plan.look(recipe(compute={"precision": form}), device=CPU, data=ROWS).memory.components
+        }
+        for form in ("bfloat16", "float32")
+    }
+    more = parts["bfloat16"]["libraries"] - parts["float32"]["libraries"]
+    assert more == allocator.DESCRIPTIONS * allocator.DESCRIPTION_BYTES
+    assert parts["bfloat16"]["holes in the heap"] > 0
+
+
 def test_time_follows_tokens_and_says_that_it_is_an_estimate() -> None:
     once, twice = (plan.look(recipe(epochs=n), device=plan.named("T4"), data=ROWS).time.seconds for n in (1, 2))
     assert once is not None
@@ -168,3 +199,77 @@ def test_rows_with_nothing_to_learn_are_named(tmp_path: Path, tiny_base: Path) -
     found = planning.look(recipe(str(tiny_base), str(data)), planning.Question(100, 0, "T4", tmp_path))
     assert found.preparation is not None
     assert [row for _, row in found.preparation.unlearnable] == [11, 12]
+
+
+EIGHT = {"kind": "processes", "count": 8}
+A100 = devices.named("A100-80")
+
+
+def test_weights_gradients_and_moments_are_planned_as_spread_as_they_will_be() -> None:
+    one, eight = (
+        plan.look(recipe("gpt2-large", method={"kind": "full"}, launch=launch), device=A100, data=ROWS)
+        for launch in ({"kind": "here"}, {**EIGHT, "sharding": "full"})
+    )
+    before, after = ({part.name: part.bytes for part in found.memory.components} for found in (one, eight))
+    for name in ("base weights", "gradients", "optimizer moments"):
+        assert after[name] == pytest.approx(before[name] / 8, rel=1e-6)
+    assert before["activations"] == after["activations"]
+    assert after["weights made whole"] > 0
+    assert "8 processes" in shown(eight)
+
+
+def test_what_fits_only_spread_over_gpus_is_not_refused() -> None:
+    full: dict[str, Any] = {"method": {"kind": "full"}}
+    plan.check(recipe(LLAMA, **full, launch={**EIGHT, "sharding": "full"}), A100)
+    with pytest.raises(ResourceError, match=r"cannot fit.*89\.75 GiB(.|\n)*train\.launch\.sharding=full"):
+        plan.check(recipe(LLAMA, **full, launch=EIGHT), A100)
+
+
+def test_several_gpus_share_the_time_and_several_processes_the_memory_of_a_cpu() -> None:
+    once, eighth = (
+        plan.look(recipe(launch=launch), device=A100, data=ROWS).time.seconds for launch in ({"kind": "here"}, EIGHT)
+    )
+    assert once is not None
+    assert eighth == pytest.approx(once / 8)
+    cpu = devices.Device("a computer", "cpu", 64 * GIB, bfloat16=False, flops=1e12)
+    alone, together = (
+        plan.look(recipe(launch=launch), device=cpu, data=ROWS) for launch in ({"kind": "here"}, {**EIGHT, "count": 2})
+    )
+    assert together.memory.total == 2 * alone.memory.total
+    assert together.time.seconds == alone.time.seconds
+
+
+def test_moments_in_8_bits_are_not_advised_where_they_cannot_be_spread() -> None:
+    made = recipe(LLAMA, method={"kind": "full"}, launch={**EIGHT, "count": 2, "sharding": "full"})
+    found = plan.look(made, device=devices.named("T4"), data=ROWS)
+    assert found.changes
+    assert not any("8bit" in change.override for change in found.changes)
+
+
+@pytest.mark.parametrize(("precision", "device"), [("float16", ""), ("bfloat16", "T4")])
+def test_a_format_that_training_would_refuse_is_refused_by_the_plan(
+    precision: str, device: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def measured(*_: object) -> float:
+        raise AssertionError("nothing is measured in a format that cannot be")
+
+    monkeypatch.setattr(importlib.import_module("pakar.train.plan.look"), "rate", measured)
+    with pytest.raises(RecipeError, match=f"train.compute.precision: {precision} cannot be used here"):
+        plan.look(recipe(compute={"precision": precision}), device=devices.named(device) if device else None)
+
+
+def test_as_much_disk_is_planned_for_as_is_warned_of_before_the_start() -> None:
+    found = plan.look(recipe(), device=A100, data=ROWS)
+    weights = {"w": torch.empty(found.weights.trainable, device="meta")}
+    assert found.disk.checkpoints == room.KEPT * room.expected_bytes(weights, 4)
+
+
+def test_what_is_called_free_on_a_gpu_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {
+        "is_available": True,
+        "mem_get_info": (10, 20),
+        "get_device_capability": (9, 0),
+        "get_device_name": "G",
+    }.items():
+        monkeypatch.setattr(torch.cuda, name, lambda value=value: value)
+    assert devices.this_machine().memory == 10

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from pakar import files, recipe_file
 from pakar.evaluate.report import answers, course, method, stale, verdict
 from pakar.evaluate.report.content import Comparison, Estimate, LossCurve, Metric, Question, Report, Skipped
-from pakar.records import STAGES, StageName
+from pakar.records import StageName
 from pakar.report import ledger, wording
 from pakar.run import Run
 
@@ -50,7 +50,7 @@ def collect(run: Run) -> Report:
     training, provenance = _json(run.training_file), _json(run.directory / "run.json")
     books, statistics = ledger.read(run), dict(_json(run.statistics_file).get("columns", {}))
     noun, trained_by = _noun(statistics), method.settings(run, training)
-    records: dict[str, dict[str, Any]] = {stage: _record(run, stage) for stage in STAGES}
+    records: dict[str, dict[str, Any]] = {stage: _record(run, stage) for stage in run.stages}
     old = stale.found(records) if found.metrics else ()
     warnings = verdict.warnings(training.get("warning"), found.tested, noun, books, found.questions)
     return Report(

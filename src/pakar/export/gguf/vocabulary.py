@@ -186,4 +186,4 @@ def _flat(step: Mapping[str, Any] | None, inner: str) -> list[Mapping[str, Any]]
 
 def _refusal(reason: str) -> UserError:
     return UserError(f"the tokenizer cannot be written as GGUF: {reason}",
-                     next_step="export with --format merged, which keeps the tokenizer as it is.")  # fmt: skip
+                     next_step="export with --as merged, which keeps the tokenizer as it is.")  # fmt: skip

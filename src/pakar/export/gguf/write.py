@@ -30,7 +30,7 @@ _BLOCK = 32  # numbers that share a scale in q8_0
 _POSITIONS = "position_embd"
 
 
-class _Planned(NamedTuple):
+class Planned(NamedTuple):
     """A tensor of the file: where it comes from and how it is stored."""
 
     name: str
@@ -40,6 +40,7 @@ class _Planned(NamedTuple):
 
     @property
     def stored_bytes(self) -> int:
+        """What it takes in the file."""
         block, taken = gguf.GGML_QUANT_SIZES[self.kind]
         return math.prod(self.shape) // block * taken
 
@@ -60,19 +61,19 @@ def write(path: Path, model: PreTrainedModel, prompts: Renderer, storage: Storag
     architecture = architectures.of(model.config)
     weights: dict[str, torch.Tensor] = dict(model.named_parameters())
     more = architecture.added(model.config)
-    planned = [*_planned(model, storage), *(_Planned(n, "", tuple(t.shape), Kind.F32) for n, t in more.items())]
+    whole = [*planned(model, storage), *(Planned(n, "", tuple(t.shape), Kind.F32) for n, t in more.items())]
     writer = gguf.GGUFWriter(path, architecture.name)
     writer.add_name(vocabulary.safe_name(name, prompts))
     writer.add_file_type(_FILE_TYPES[storage])
     writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
     _add_settings(writer, architecture.name, architecture.settings(model.config))
     vocabulary.add(writer, prompts, int(model.config.vocab_size))
-    for tensor in planned:
+    for tensor in whole:
         writer.add_tensor_info(tensor.name, tensor.shape, np.dtype(np.float32), tensor.stored_bytes, tensor.kind)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_ti_data_to_file()
-    for tensor in planned:
+    for tensor in whole:
         laid = more[tensor.name] if tensor.name in more else architecture.laid_out(tensor.source, weights[tensor.source].data, model.config)  # fmt: skip
         writer.write_tensor_data(gguf.quantize(laid.float().contiguous().numpy(), tensor.kind))
     writer.close()
@@ -81,7 +82,7 @@ def write(path: Path, model: PreTrainedModel, prompts: Renderer, storage: Storag
 @torch.no_grad()
 def round_weights(model: PreTrainedModel, storage: Storage) -> None:
     """Give the model, in place, the weights that it will have when it is read back from a file of this kind."""
-    kinds = {tensor.source: tensor.kind for tensor in _planned(model, storage)}
+    kinds = {tensor.source: tensor.kind for tensor in planned(model, storage)}
     for name, weight in model.named_parameters():
         owner = model.get_submodule(name.rpartition(".")[0])
         turned = isinstance(owner, Conv1D) and weight.ndim == 2
@@ -92,11 +93,11 @@ def round_weights(model: PreTrainedModel, storage: Storage) -> None:
 
 def size(model: Any, storage: Storage) -> int:
     """Bytes of all tensors in the file."""
-    return sum(tensor.stored_bytes for tensor in _planned(model, storage))
+    return sum(tensor.stored_bytes for tensor in planned(model, storage))
 
 
-def _planned(model: Any, storage: Storage) -> Iterator[_Planned]:
-    """All tensors in the model's order. Tied weights appear once: llama.cpp ties them again."""
+def planned(model: Any, storage: Storage) -> Iterator[Planned]:
+    """All tensors of a file that come from weights, in the model's order. Tied weights appear once: llama.cpp ties them again."""
     known = gguf.MODEL_ARCH_NAMES
     name = architectures.of(model.config).name
     arch = next(number for number, called in known.items() if called == name)
@@ -106,10 +107,10 @@ def _planned(model: Any, storage: Storage) -> Iterator[_Planned]:
         found = names.get_name(stem) or names.get_name(stem.removeprefix("transformer."))
         if found is None:
             raise UserError(f"the weight {source} has no place in a GGUF file of the architecture {name}",
-                            next_step="export with --format merged.")  # fmt: skip
+                            next_step="export with --as merged.")  # fmt: skip
         turned = isinstance(model.get_submodule(stem), Conv1D) and weight.ndim == 2
         shape = tuple(weight.shape[::-1] if turned else weight.shape)
-        yield _Planned(f"{found}.{suffix}", source, shape, _kind(found, shape, storage))
+        yield Planned(f"{found}.{suffix}", source, shape, _kind(found, shape, storage))
 
 
 def _kind(name: str, shape: tuple[int, ...], storage: Storage) -> Kind:

@@ -14,11 +14,14 @@ from pathlib import Path
 
 from pakar.errors import UserError
 from pakar.models.intake import adapter, chat, configs, layout, named_code, weights
+from pakar.models.intake.configs import generation_values as generation
 from pakar.models.intake.finding import Finding
-from pakar.models.intake.layout import WEIGHTS, fetched, has_weights, read_files
+from pakar.models.intake.layout import WEIGHTS, fetched, has_weights, is_whole, opened_files, read_files
 
 __all__ = [
-    "NAMES_OF_CODE", "WEIGHTS", "Finding", "fetched", "findings", "has_weights", "read_files", "refuse", "refuse_tokenizer",
+    "NAMES_OF_CODE", "WEIGHTS", "Finding", "fetched", "findings", "generation", "has_weights", "is_whole", "read_files",
+    "refuse",
+    "refuse_configuration", "refuse_tokenizer", "state",
 ]  # fmt: skip
 
 _Names = tuple[str, ...]
@@ -44,7 +47,7 @@ def findings(directory: Path, *, base: Collection[str] | None = None) -> list[Fi
         base: Of an adapter: the names of the base model that it will be put on. None: a model is expected.
     """
     names = None if base is None else tuple(base)
-    return [*_looked_at(_all, directory, names, _state(directory))]
+    return [*_looked_at(_all, directory, names, state(directory))]
 
 
 def refuse(
@@ -70,7 +73,16 @@ def refuse_tokenizer(directory: Path, what: str) -> None:
     Raises:
         UserError: listing all findings.
     """
-    _tell(directory, what, [*_looked_at(_tokenizer, directory, None, _state(directory))], UserError)
+    _tell(directory, what, [*_looked_at(_tokenizer, directory, None, state(directory))], UserError)
+
+
+def refuse_configuration(directory: Path, what: str, *, error: type[UserError] = UserError) -> None:
+    """The same for a directory of which only config.json is read, with or without anything beside it.
+
+    Raises:
+        UserError: listing all findings.
+    """
+    _tell(directory, what, [*_looked_at(_configuration, directory, None, state(directory))], error)
 
 
 def _tell(directory: Path, what: str, found: list[Finding], error: type[UserError]) -> None:
@@ -93,10 +105,10 @@ def _looked_at(
     return tuple(look(directory, base))
 
 
-def _state(directory: Path) -> tuple[object, ...]:
+def state(directory: Path) -> tuple[object, ...]:
     """Changes whenever one of the files that are read does, or a Python file comes or goes."""
     scripts = tuple(sorted(directory.glob("*.py")))
-    there = [(path, (path.lstat(), path.stat() if path.exists() else path.lstat())) for path in read_files(directory)]
+    there = [(path, (path.lstat(), path.stat() if path.exists() else path.lstat())) for path in opened_files(directory)]
     states = [(path, *((s.st_ino, s.st_size, s.st_mtime_ns, s.st_ctime_ns) for s in both)) for path, both in there]
     return scripts, *states
 
@@ -112,13 +124,18 @@ def _all(directory: Path, base: _Names | None) -> Iterator[Finding]:
     yield from wrong
     # 3. Configurations
     if base is not None:
-        yield from adapter.findings(directory, base)
+        yield from adapter.findings(directory, base, tensors)
     else:
         yield from configs.model(directory, tensors)
         yield from configs.generation(directory)
     yield from configs.tokenizer(directory)
     # 4. Chat templates
     yield from chat.findings(directory)
+
+
+def _configuration(directory: Path, _: _Names | None) -> Iterator[Finding]:
+    unsafe = [*layout.misplaced(directory)]
+    yield from unsafe or configs.model(directory, {})
 
 
 def _tokenizer(directory: Path, _: _Names | None) -> Iterator[Finding]:

@@ -1,4 +1,4 @@
-"""Configurations of models and tokenizers: no key that makes a loader fetch or run code, no absurd number."""
+"""Configurations of models and tokenizers: no key that makes a loader fetch or run code. For numbers see `numbers`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from pakar.models.intake import finding, named_code
+from pakar.models.intake import finding, named_code, numbers, steps
 from pakar.models.intake.finding import Finding
 from pakar.models.intake.layout import LIMITS
 from pakar.models.intake.weights import Tensor
@@ -29,18 +29,6 @@ _QUANTISED = {
     "llm_int8_skip_modules", "llm_int8_enable_fp32_cpu_offload", "llm_int8_has_fp16_weight", "bnb_4bit_quant_type",
     "bnb_4bit_use_double_quant", "bnb_4bit_compute_dtype", "bnb_4bit_quant_storage",
 }  # fmt: skip
-
-_VOCABULARY = ("vocab_size",)
-_WIDTH = ("hidden_size", "n_embd", "d_model", "n_embed")
-_LAYERS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers")
-_OTHER_SIZES = (
-    "num_attention_heads", "n_head", "num_key_value_heads", "head_dim", "intermediate_size", "n_inner", "ffn_dim",
-    "ffn_hidden_size", "word_embed_proj_dim", "max_position_embeddings", "n_positions", "num_experts",
-    "num_local_experts", "num_experts_per_tok",
-)  # fmt: skip
-
-_MOST_LAYERS = 1024
-_LARGEST = 2**31 - 1
 
 _TOKENIZER_BACKENDS = {"PreTrainedTokenizer", "PreTrainedTokenizerFast", "TokenizersBackend", "PythonBackend",
                        "SentencePieceBackend", "MistralCommonBackend", "BloomTokenizer", "BloomTokenizerFast"}  # fmt: skip
@@ -71,7 +59,7 @@ def model(directory: Path, tensors: Mapping[str, Tensor]) -> Iterator[Finding]:
             yield Finding(name, path, value, "an architecture that transformers itself knows")
         elif key == "quantization_config" and value is not None:
             yield from _quantisation(value, name, path)
-    yield from _numbers(config, name, tensors)
+    yield from numbers.findings(config, name, tensors)
 
 
 def generation(directory: Path) -> Iterator[Finding]:
@@ -85,6 +73,11 @@ def generation(directory: Path) -> Iterator[Finding]:
             yield Finding(name, key, config[key], "nothing: it is no part of a model")
 
 
+def generation_values(directory: Path) -> dict[str, Any]:
+    """The content of generation_config.json; empty where there is none."""
+    return finding.read(directory / "generation_config.json", LIMITS["generation_config.json"])[0] or {}
+
+
 def tokenizer(directory: Path) -> Iterator[Finding]:
     """What is wrong with the files of the tokenizer; its templates apart, see `chat`."""
     for name in ("special_tokens_map.json", "added_tokens.json", "tokenizer_config.json"):
@@ -96,7 +89,9 @@ def tokenizer(directory: Path) -> Iterator[Finding]:
         yield from _tokenizer_keys(config, name)
     for path in sorted(directory.glob("tokenizer.*json")):
         if fnmatchcase(path.name, "tokenizer.json") or fnmatchcase(path.name, "tokenizer.*.json"):
-            yield from finding.read(path, LIMITS["tokenizer.json"])[1]
+            content, wrong = finding.read(path, LIMITS["tokenizer.json"])
+            yield from wrong
+            yield from steps.findings(content or {}, path.name)
 
 
 def code(config: Mapping[str, Any], name: str) -> Iterator[Finding]:
@@ -144,32 +139,6 @@ def _quantisation(value: object, name: str, path: str) -> Iterator[Finding]:
         return
     for key in sorted(set(value) - _QUANTISED):
         yield Finding(name, f"{path}.{key}", value[key], "only keys that bitsandbytes has")
-
-
-def _numbers(config: Mapping[str, Any], name: str, tensors: Mapping[str, Tensor]) -> Iterator[Finding]:
-    stored = sum(tensor.elements for tensor in tensors.values())
-    for path, section in (("", config), *((f"{p}.", v) for p, _, v in finding.walk(dict(config)) if isinstance(v, dict))):  # fmt: skip
-        wrong = [key for key in (*_VOCABULARY, *_WIDTH, *_LAYERS, *_OTHER_SIZES) if not _sane(key, section.get(key))]
-        for key in wrong:
-            most = _MOST_LAYERS if key in _LAYERS else _LARGEST
-            yield Finding(name, path + key, section[key], f"a whole number up to {most:,}")
-        words, width = _first(section, _VOCABULARY), _first(section, _WIDTH)
-        width = min(width, _first(section, ("word_embed_proj_dim", "embedding_size")) or width)
-        if not wrong and stored and words * width > 2 * stored:  # twice: two numbers of 4 bits may be stored as one
-            yield Finding(name, f"{path}vocab_size", words, f"no more than the weights have room for: width {width:,}, and {stored:,} stored numbers")  # fmt: skip
-
-
-def _sane(key: str, value: object) -> bool:
-    if value is None:
-        return True
-    if isinstance(value, list) and key not in _VOCABULARY + _LAYERS:
-        return all(_sane(key, inner) for inner in value)
-    least = 1 if key in _VOCABULARY + _WIDTH + _LAYERS else 0
-    return type(value) is int and least <= value <= (_MOST_LAYERS if key in _LAYERS else _LARGEST)
-
-
-def _first(section: Mapping[str, Any], keys: tuple[str, ...]) -> int:
-    return next((section[key] for key in keys if type(section.get(key)) is int), 0)
 
 
 def _known(model_type: object) -> bool:

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import json
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from pakar import text
+
+MOST_KEYS = 2_000_000
+"""Keys of one JSON file; the largest real ones, tokenizers with 260,000 tokens, have a fifth of them."""
+
+MOST = 20
+"""Findings in one file after which its reading ends: it is refused all the same."""
 
 DEEPEST = 32
 """Levels of nesting that a JSON file may have; real configurations have up to six."""
@@ -38,10 +45,10 @@ class _RepeatedKeyError(ValueError):
     pass
 
 
-def shown(value: object) -> str:
-    """`value` for a message: short, on one line, ASCII."""
+def shown(value: object, longest: int = 90) -> str:
+    """`value` for a message: at most `longest` letters, on one line, printable."""
     written = value if isinstance(value, str) else repr(value) if isinstance(value, int) and -(10**18) < value < 10**18 else _dumped(value)  # fmt: skip
-    return text.shorten(_plain(written), 90)
+    return text.shorten(_plain(written), longest)
 
 
 def read(path: Path, limit: int) -> tuple[dict[str, Any] | None, list[Finding]]:
@@ -53,14 +60,20 @@ def read(path: Path, limit: int) -> tuple[dict[str, Any] | None, list[Finding]]:
     """
     if not path.exists():
         return None, []
-    size = path.stat().st_size
-    if size > limit:
-        return None, [Finding(path.name, "", f"{size:,} bytes", f"at most {limit:,} bytes")]
-    return parse(path.read_bytes(), path.name)
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        return None, [Finding(path.name, "", "a folder, pipe or device", "a file")]
+    with path.open("rb") as file:
+        raw = file.read(limit + 1)
+    if len(raw) > limit:
+        return None, [Finding(path.name, "", f"{status.st_size:,} bytes", f"at most {limit:,} bytes")]
+    return parse(raw, path.name)
 
 
-def parse(raw: bytes, name: str) -> tuple[dict[str, Any] | None, list[Finding]]:
+def parse(raw: bytes, name: str, most_keys: int = MOST_KEYS) -> tuple[dict[str, Any] | None, list[Finding]]:
     """The JSON object in bytes, or None and why it was not taken: also keys that stand twice, and deep nesting."""
+    if raw.count(b":") > most_keys:  # more than keys if anything: texts may hold some, too
+        return None, [Finding(name, "", f"{raw.count(b':'):,} colons", f"at most {most_keys:,} keys")]
     try:
         value = json.loads(raw.decode("utf-8"), object_pairs_hook=_unique)
     except _RepeatedKeyError as error:

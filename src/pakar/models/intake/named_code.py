@@ -1,7 +1,7 @@
 """The key `auto_map` of config.json: names of classes in Python files that come with a model.
 
 Models of architectures that transformers has long had built in (Falcon, Phi-3) carry it from the days before. There it
-is not needed: `pakar.models.base.configuration` hands the configuration on without it. It has to be harmless even if
+is not needed: `pakar.models.configuration` hands the configuration on without it. It has to be harmless even if
 some library obeyed it: a file that it names is not there, and no other repository is named that one could be fetched from.
 """
 

@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from pakar.models.intake import finding
 from pakar.models.intake.finding import Finding
-from pakar.models.intake.layout import ADAPTER_WEIGHTS, INDEX, LIMITS, WEIGHTS
+from pakar.models.intake.layout import ADAPTER_WEIGHTS, EIGHT_BITS, INDEX, LIMITS, WEIGHTS
 
-LONGEST_HEADER = 100_000_000
-"""Bytes; the library's own limit."""
+LONGEST_HEADER = 16 * 2**20
+"""Bytes. A tensor's entry takes about 150 of them, so files of a hundred thousand tensors have room."""
+
+MOST_TENSORS = 100_000
+"""In one file, or in an index; the largest models that are published have about as many."""
 
 BITS = {
     "F4": 4,
@@ -26,6 +30,11 @@ BITS = {
     **dict.fromkeys(("I64", "U64", "F64", "C64"), 64),
 }
 """Number of bits of one element, by dtype."""
+
+METADATA = {"format": "pakar-8bit", "version": "1"}
+"""What stands in the header of weights in 8 bits, and nothing else."""
+SCALE = ".scale"
+"""Ends the name of the scales of a matrix in 8 bits."""
 
 _MOST_DIMENSIONS = 16
 _LONGEST_NAME = 512
@@ -54,21 +63,60 @@ def look(directory: Path, *, adapter: bool) -> tuple[dict[str, Tensor], list[Fin
     single = ADAPTER_WEIGHTS if adapter else WEIGHTS
     if (directory / single).exists():  # loaders take it even if there is an index
         return header(directory / single)
+    if not adapter and not (directory / INDEX).exists() and (directory / EIGHT_BITS).exists():
+        return _eight_bits(directory / EIGHT_BITS)
     return _sharded(directory)
 
 
 def header(path: Path) -> tuple[dict[str, Tensor], list[Finding]]:
     """The tensors of one file, and what is wrong with it."""
+    entries, length, wrong = _entries(path)
+    if entries is None:
+        return {}, wrong
+    return _tensors(entries, path.name, path.stat().st_size - 8 - length)
+
+
+def _entries(path: Path) -> tuple[dict[str, Any] | None, int, list[Finding]]:
+    """The header of one file and its length in bytes; None if it cannot be read, and why."""
     size = path.stat().st_size
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
         if size < 8 or not 2 <= length <= min(LONGEST_HEADER, size - 8):
             limit = f"2 to {max(min(LONGEST_HEADER, size - 8), 0):,} bytes"
-            return {}, [Finding(path.name, "length of the header", length, f"{limit}: the file may be cut off")]
-        entries, wrong = finding.parse(file.read(length), path.name)
-    if entries is None:
-        return {}, wrong
-    return _tensors(entries, path.name, size - 8 - length)
+            return None, 0, [Finding(path.name, "length of the header", length, f"{limit}: the file may be cut off")]
+        entries, wrong = finding.parse(file.read(length), path.name, 8 * MOST_TENSORS)
+    return entries, length, wrong
+
+
+def _eight_bits(path: Path) -> tuple[dict[str, Tensor], list[Finding]]:
+    """The tensors that weights in 8 bits stand for, and what is wrong with the file."""
+    tensors, wrong = header(path)
+    entries, _, _ = _entries(path)
+    metadata = (entries or {}).get("__metadata__")
+    if not wrong and metadata != METADATA:
+        expected = f"{METADATA}: another version of Pakar may have written this file"
+        wrong = [Finding(path.name, "__metadata__", metadata, expected)]
+    if not wrong:
+        wrong = [*_unpaired(tensors, path.name)]
+    return {name: tensor for name, tensor in tensors.items() if not name.endswith(SCALE)}, wrong
+
+
+def _unpaired(tensors: Mapping[str, Tensor], file: str) -> Iterator[Finding]:
+    """Matrices in 8 bits without scales for their rows, scales without a matrix, and other number formats."""
+    for name, tensor in tensors.items():
+        rows = (
+            tensors[name.removesuffix(SCALE)] if name.endswith(SCALE) and name.removesuffix(SCALE) in tensors else None
+        )
+        if name.endswith(SCALE):
+            if rows is None or (rows.dtype, tensor.dtype, tensor.shape) != ("I8", "F32", rows.shape[:1]):
+                yield Finding(
+                    file, name, [tensor.dtype, *tensor.shape], "a scale in F32 for every row of a matrix in I8"
+                )
+        elif tensor.dtype == "I8":
+            if len(tensor.shape) != 2 or name + SCALE not in tensors:
+                yield Finding(file, name, [tensor.dtype, *tensor.shape], f"a matrix with its scales, {name}{SCALE}")
+        elif tensor.dtype != "F32":
+            yield Finding(file, name, tensor.dtype, "I8 or F32")
 
 
 def _tensors(entries: dict[str, Any], file: str, num_bytes: int) -> tuple[dict[str, Tensor], list[Finding]]:
@@ -77,11 +125,15 @@ def _tensors(entries: dict[str, Any], file: str, num_bytes: int) -> tuple[dict[s
     if not (isinstance(metadata, dict) and all(isinstance(value, str) for value in metadata.values())):
         wrong.append(Finding(file, "__metadata__", metadata, "texts by name"))
     tensors: dict[str, Tensor] = {}
+    if len(entries) > MOST_TENSORS:
+        return {}, [Finding(file, "", f"{len(entries):,} tensors", f"at most {MOST_TENSORS:,}")]
     for name, entry in entries.items():
         try:
             tensors[name] = _tensor(name, entry)
         except EntryError as error:
             wrong.append(Finding(file, name, entry, str(error)))
+            if len(wrong) == finding.MOST:
+                break
     if not wrong:
         wrong += _gaps(tensors, file, num_bytes)
     return tensors, wrong
@@ -133,22 +185,35 @@ def _sharded(directory: Path) -> tuple[dict[str, Tensor], list[Finding]]:
     places = index.get("weight_map")
     if not isinstance(places, dict) or not places:
         return {}, [Finding(INDEX, "weight_map", places, "the file of each tensor")]
-    outside = [(name, file) for name, file in places.items() if not _plain_file(file)]
+    if len(places) > MOST_TENSORS:
+        return {}, [Finding(INDEX, "weight_map", f"{len(places):,} tensors", f"at most {MOST_TENSORS:,}")]
+    outside = [*islice(((name, file) for name, file in places.items() if not _plain_file(file)), finding.MOST)]
     if outside:
         return {}, [Finding(INDEX, f"weight_map.{name}", file, "the plain name of a .safetensors file beside it") for name, file in outside]  # fmt: skip
     tensors: dict[str, Tensor] = {}
     for file in sorted(set(places.values())):
+        if len(wrong) >= finding.MOST:
+            break
         if not (directory / file).is_file():
             wrong.append(Finding(INDEX, "weight_map", file, "a file that is there"))
             continue
         found, more = header(directory / file)
         wrong += more
-        wrong += [Finding(file, name, "in two files", "each tensor once") for name in found if name in tensors]
-        wrong += [Finding(INDEX, f"weight_map.{name}", places[name], f"{file}, which holds it") for name in found if places.get(name, file) != file]  # fmt: skip
+        wrong += _contradictions(file, found, places, tensors)
         tensors |= found
     if not wrong:
-        wrong += [Finding(INDEX, f"weight_map.{name}", file, "a file that holds it") for name, file in places.items() if name not in tensors]  # fmt: skip
+        lost = ((name, file) for name, file in places.items() if name not in tensors)
+        wrong += [Finding(INDEX, f"weight_map.{name}", file, "a file that holds it") for name, file in islice(lost, finding.MOST)]  # fmt: skip
     return tensors, wrong
+
+
+def _contradictions(
+    file: str, found: Mapping[str, Tensor], places: Mapping[str, str], others: Mapping[str, Tensor]
+) -> list[Finding]:
+    """Where a shard disagrees with those before it, or with the index."""
+    twice = (Finding(file, name, "in two files", "each tensor once") for name in found if name in others)
+    misled = (Finding(INDEX, f"weight_map.{name}", places[name], f"{file}, which holds it") for name in found if places.get(name, file) != file)  # fmt: skip
+    return [*islice(twice, finding.MOST), *islice(misled, finding.MOST)]
 
 
 def _plain_file(name: object) -> bool:

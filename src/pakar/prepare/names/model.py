@@ -11,7 +11,7 @@ from transformers import AutoModelForTokenClassification, PreTrainedTokenizerFas
 
 from pakar import recipe
 from pakar.errors import RecipeError
-from pakar.models import base
+from pakar.models import base, loading
 from pakar.prepare.names.spans import NameRecogniser, Span
 
 PERSON = frozenset({"PER", "PERSON"})
@@ -113,17 +113,15 @@ def load(name_or_path: str) -> NameRecogniser:
             f"The tokenizer of {name_or_path!r} does not tell where its pieces stand in the text.",
             next_step="choose a model with a tokenizer.json.",
         )
-    model: Any = AutoModelForTokenClassification.from_pretrained(
-        found.directory, config=base.configuration(found.directory), use_safetensors=True, **base.NO_CODE
-    )
+    model = loading.read(AutoModelForTokenClassification, found.directory)
     _check_labels(name_or_path, model.config.id2label)
-    return ModelRecogniser(model.eval().to(base.device()), tokenizer)
+    return ModelRecogniser(model.to(base.device()), tokenizer)
 
 
 def _find(name_or_path: str) -> base.BaseModel:
     path = Path(name_or_path).expanduser()
     try:
-        return base.find(recipe.Model(base=str(path.resolve()) if path.is_dir() else name_or_path))
+        return base.locate(recipe.Model(base=str(path.resolve()) if path.is_dir() else name_or_path))
     except RecipeError as error:
         raise RecipeError(
             error.what.replace("model.base: ", "The model for names: "),

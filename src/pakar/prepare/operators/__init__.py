@@ -43,9 +43,11 @@ class Tools(NamedTuple):
 
     Attributes:
         renderer: Counts tokens as the base model does.
+        seed: Of the recipe, for what is drawn at random.
     """
 
     renderer: Renderer
+    seed: int = 0
 
 
 class Step(NamedTuple):

@@ -12,7 +12,9 @@ import polars as pl
 
 from pakar.errors import DataError
 from pakar.models import base as base_models
-from pakar.prepare import kernel, sources, statistics
+from pakar.models import scratch
+from pakar.models.prompt import renderer
+from pakar.prepare import kernel, operators, sources, statistics
 from pakar.prepare.clean import Job, Tools, clean_batch, tools
 from pakar.prepare.frames import RECORDS, REJECTED, Sieved, nothing
 from pakar.prepare.plan.content import Plan, Seen, SourcePlan
@@ -21,6 +23,7 @@ from pakar.prepare.plan.looked import Look
 from pakar.prepare.plan.mask import Segment, segments
 from pakar.prepare.plan.size import size
 from pakar.prepare.plan.ways import ways
+from pakar.prepare.scratch import texts
 from pakar.prepare.sources import Reading
 from pakar.recipe import Prepare, Recipe
 
@@ -47,9 +50,7 @@ def look(recipe: Recipe, *, rows: int = 2_000, show: int = 0) -> Plan:
         RecipeError: the base model cannot be found.
     """
     readings = tuple(sources.resolve(source) for source in recipe.prepare.sources)
-    base = base_models.find(recipe.model)
-    context_tokens = min(recipe.model.context_tokens, base.context_limit())
-    at_hand = tools(Job(recipe.model_dump_json(), readings, Path(), context_tokens))
+    at_hand, context_tokens = _tools(recipe, readings, rows)
     looks = [_look(reading, at_hand, context_tokens, rows) for reading in readings]
     if not sum(one.plan.looked_at for one in looks):
         raise DataError("the sources hold no rows", next_step="look at prepare.sources in the recipe.")
@@ -75,6 +76,21 @@ def look(recipe: Recipe, *, rows: int = 2_000, show: int = 0) -> Plan:
         ways=tuple(ways(looks, at_hand, show)),
         private=show > 0,
     )
+
+
+def _tools(recipe: Recipe, readings: tuple[Reading, ...], rows: int) -> tuple[Tools, int]:
+    """What cleaning needs, and the longest example; a tokenizer that is yet to be made is learnt from the rows looked at."""
+    shape, context_tokens = recipe.model.architecture, recipe.model.context_tokens
+    if shape is None:
+        base = base_models.find(recipe.model)
+        context_tokens = min(context_tokens, base.context_limit())
+        return tools(Job(recipe.model_dump_json(), readings, Path(), context_tokens)), context_tokens
+    section, seed = recipe.prepare, recipe.seed
+    shares = texts.taking(section.operators)
+    sample = [words for reading in readings for words in texts.words(_first(reading, rows)[0].kept, shares, seed)]
+    prompts = renderer(scratch.learn_tokenizer(sample, shape.vocabulary, context_tokens), recipe.model.system_prompt)
+    steps = operators.build(section.operators, operators.Tools(prompts, seed))
+    return Tools(seed, section, prompts, steps), context_tokens
 
 
 def _unlearnable(looks: Sequence[Look]) -> Iterator[tuple[str, int]]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from pakar.conversation import Message
@@ -12,7 +13,17 @@ from pakar.prepare.sources import squad
 from pakar.prepare.sources.rows import Broken, Record, Row
 from pakar.prepare.sources.turns import BadTurnsError, conversation
 from pakar.prepare.sources.values import NotTextError, answer_of, as_json, text_of
-from pakar.recipe import AutoShape, IntentsShape, MessagesShape, PairsShape, Shape, SquadShape, TextShape, TurnsShape
+from pakar.recipe import (
+    AnyShape,
+    AutoShape,
+    IntentsShape,
+    MessagesShape,
+    PairsShape,
+    Shape,
+    SquadShape,
+    TextShape,
+    TurnsShape,
+)
 
 MOST_OF_DETAIL = 500
 PREFERRED = "chosen"
@@ -36,6 +47,8 @@ def records(shape: Shape) -> Reader:
             return squad.records
         case TextShape():
             return functools.partial(_text, shape)
+        case AnyShape():
+            return functools.partial(_any, [(columns_of(one) or squad.COLUMNS, records(one)) for one in shape.of])
         case TurnsShape():
             raise TypeError("messages of many rows make one record: see `threads`")
         case AutoShape():
@@ -53,7 +66,7 @@ def columns_of(shape: Shape) -> tuple[str, ...]:
             return ("patterns", "responses")
         case TurnsShape():
             return tuple(filter(None, (shape.conversation, shape.speaker, shape.text, shape.time)))
-        case AutoShape() | SquadShape():
+        case AutoShape() | SquadShape() | AnyShape():
             return ()
 
 
@@ -66,6 +79,10 @@ def optional_columns_of(shape: Shape) -> tuple[str, ...]:
             return ("tag",)
         case SquadShape():
             return squad.COLUMNS
+        case AnyShape():
+            return tuple(
+                dict.fromkeys(itertools.chain(*((*columns_of(one), *optional_columns_of(one)) for one in shape.of)))
+            )
         case _:
             return ()
 
@@ -73,6 +90,19 @@ def optional_columns_of(shape: Shape) -> tuple[str, ...]:
 def is_blank(text: str) -> bool:
     """Nothing to see: white space, tags without words."""
     return not text or (len(text) < 2000 and _NOTHING_VISIBLE.fullmatch(text) is not None)
+
+
+def _any(tried: Sequence[tuple[Sequence[str], Reader]], row: Row) -> Iterator[Record | Broken]:
+    """By the first shape one of whose columns is filled; where all are empty, by the first whose columns are there."""
+    filled = (read for columns, read in tried if any(row.values.get(name) for name in columns))
+    there = (read for columns, read in tried if not row.values.keys().isdisjoint(columns))
+    read = next(itertools.chain(filled, there), None)
+    if read is not None:
+        yield from read(row)
+        return
+    columns = ", ".join(dict.fromkeys(itertools.chain(*(names for names, _ in tried))))
+    detail = f"the record has none of {columns} filled; it has {', '.join(row.values) or 'nothing'}"
+    yield _rejected(row, "missing_columns", detail[:MOST_OF_DETAIL])
 
 
 def _pair(shape: PairsShape, row: Row) -> Iterator[Record | Broken]:

@@ -138,7 +138,9 @@ def _reason(run: Run, codes: list[int], stopped_by: int) -> Exception:
     told = failure.take(run.training_failure_file)
     killed = next(((rank, -code) for rank, code in enumerate(codes) if code < 0), None)
     if killed is not None and killed[1] == stopped_by:
-        return InterruptedTrainingError(stopped_by, "interrupted before the training began")
+        saved = any(run.checkpoints_dir.glob("step-*"))
+        goes_on = "; the same command goes on from the last checkpoint" if saved else " before the training began"
+        return InterruptedTrainingError(stopped_by, f"interrupted{goes_on}")
     if killed is not None:
         return failure.lost(killed[0], f"was killed by {signal.Signals(killed[1]).name}")
     if told is not None:

@@ -25,11 +25,14 @@ def check(section: recipe.Train) -> None:
     """Refuse what cannot be sharded.
 
     Raises:
-        RecipeError: the optimizer's moments are in blocks that shards would cut, or are paged.
+        RecipeError: the optimizer's moments are in blocks that shards would cut, or are paged, or it needs whole matrices.
     """
     if wanted(section) and section.optimizer.kind != "adamw":
+        why = (
+            "whole matrices, as Muon needs them," if section.optimizer.kind == "muon" else "moments in 8 bits or paged"
+        )
         raise RecipeError(
-            f"train.launch.sharding = full with train.optimizer = {section.optimizer.kind}: moments in 8 bits or paged cannot be spread over processes",
+            f"train.launch.sharding = full with train.optimizer = {section.optimizer.kind}: {why} cannot be spread over processes",
             next_step="--set train.optimizer=adamw (its moments are spread, so each process holds only its share), or --set train.launch.sharding=none.",
         )
 

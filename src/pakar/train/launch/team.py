@@ -112,6 +112,11 @@ def expected() -> Team:
     return Team(int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1")))
 
 
+def on_this_machine() -> int:
+    """Processes of the team that share this machine, this one among them."""
+    return max(1, int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+
+
 def join() -> Team:
     """Connect with the others: over NCCL between GPUs, else over gloo."""
     team = expected()

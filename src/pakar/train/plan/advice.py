@@ -42,8 +42,12 @@ def _ideas(recipe: Recipe, now: Needs, reckoner: Reckoner) -> Iterator[tuple[str
     while tokens > now.setting.width:
         tokens = max(tokens // 2, now.setting.width)
         yield "train.compute.micro_batch_tokens", tokens
-    if recipe.train.optimizer.kind == "adamw" and reckoner.device.kind == "gpu":
-        yield "train.optimizer.kind", "adamw-8bit"
+    shared = reckoner.spread(recipe)
+    if recipe.train.optimizer.kind == "adamw" and reckoner.device.kind == "gpu" and not shared.sharded:
+        if shared.processes > 1 and recipe.train.launch.kind != "here":
+            yield "train.launch.sharding", "full"  # which moments in 8 bits cannot be
+        else:
+            yield "train.optimizer.kind", "adamw-8bit"
     if recipe.train.method.kind == "full":
         yield "train.method.kind", "lora"
     if recipe.train.method.kind != "qlora":

@@ -6,18 +6,17 @@ import shutil
 from pathlib import Path
 from typing import NamedTuple
 
-from pakar.recipe import Method
-from pakar.recipe.train import AdamW
+from pakar.recipe import Method, Optimizer
+from pakar.train.optimizer import moment_bytes
 from pakar.train.plan.devices import Device
+from pakar.train.plan.spread import Spread
 from pakar.train.plan.weights import Weights
 from pakar.train.plan.workload import Workload
+from pakar.train.room import KEPT
+from pakar.train.training import MEASUREMENTS, MEASURING_SHARE
 
 UTILISATION = {"measured": 0.45, "named": 0.35}
 """Share of a device's rate for plain products that a training reaches."""
-MEASUREMENTS = 20
-"""Times that the validation loss is measured, about."""
-CHECKPOINTS = 3
-"""Kept at a time: the two newest, and the best."""
 
 
 class Time(NamedTuple):
@@ -55,12 +54,15 @@ class Disk(NamedTuple):
         return self.checkpoints + self.model + self.download
 
 
-def time_needed(weights: Weights, work: Workload, *, method: Method, checkpointing: bool, device: Device) -> Time:
+def time_needed(
+    weights: Weights, work: Workload, *, method: Method, checkpointing: bool, device: Device, spread: Spread
+) -> Time:
     """Sums and products over the device's rate.
 
     Kaplan et al. 2020, section 2.1: 2 N sums and products a token forward, twice that backward, where N counts the
     weights of matrix products. Frozen matrices need no gradient of their own: a third less. The output layer works only
-    where a token is learnt. Attention over the row itself is left out: little, at these lengths.
+    where a token is learnt. Attention over the row itself is left out: little, at these lengths. Several GPUs share it all;
+    several processes on a CPU share that.
     """  # fmt: skip
     trained = weights.trainable if method.kind != "full" else weights.computed
     per_weight = 2 + 2 + (2 if checkpointing else 0)
@@ -70,19 +72,20 @@ def time_needed(weights: Weights, work: Workload, *, method: Method, checkpointi
     if work.tokens is None:
         return Time(None, None, formula)
     validation = MEASUREMENTS * 2 * active * work.validation_rows * work.row_tokens
-    flops = each * work.tokens + min(validation, 0.25 * each * work.tokens)
+    flops = each * work.tokens + min(validation, MEASURING_SHARE * each * work.tokens)
     if device.flops is None:
         return Time(None, flops, formula)
     share = UTILISATION["measured" if device.measured else "named"]
-    return Time(flops / (share * device.flops), flops, formula)
+    devices = spread.processes if device.kind == "gpu" else 1
+    return Time(flops / (share * device.flops * devices), flops, formula)
 
 
-def disk_needed(weights: Weights, *, optimizer: AdamW, present: bool, method: Method, runs_dir: Path) -> Disk:
+def disk_needed(weights: Weights, *, optimizer: Optimizer, present: bool, method: Method, runs_dir: Path) -> Disk:
     """Checkpoints hold trained weights and moments; the model holds what was trained."""
-    moment = 1 if optimizer.kind.endswith("8bit") else 4
+    moment = moment_bytes(optimizer.kind)
     base = weights.total if method.kind == "full" else weights.total - weights.trainable
     return Disk(
-        checkpoints=CHECKPOINTS * weights.trainable * (4 + 2 * moment),
+        checkpoints=KEPT * weights.trainable * (4 + 2 * moment),
         model=4 * weights.trainable,
         download=0 if present else 2 * base,
         free=shutil.disk_usage(_existing(runs_dir)).free,

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 import time
-from pathlib import Path
 from typing import Literal, NamedTuple
 
-import psutil
 import torch
 
 from pakar.errors import RecipeError
+from pakar.train import memory
+from pakar.train.precision import has_bfloat16
 
 GIB = 2**30
 _MEASURED_SIZE = 2048
@@ -22,7 +22,7 @@ class Device(NamedTuple):
     Attributes:
         name: As people call it.
         kind: `gpu` or `cpu`.
-        memory: Bytes that a program can use: on a GPU what torch reports, on a CPU what is free now.
+        memory: Bytes that a program can use: of a named device all that are ever free, on this machine those that are free now.
         bfloat16: Whether it computes bfloat16 in silicon.
         flops: Products and sums a second in 16 bits (dense; accumulated in 32 bits), or of the measured format; None if not known.
         measured: Whether `flops` were measured; else they are the maker's.
@@ -83,27 +83,12 @@ def named(name: str) -> Device:
 def this_machine(precision: torch.dtype | None = None) -> Device:
     """The device that training would use here; its rate is measured in `precision`, if given."""
     if torch.cuda.is_available():
-        bfloat16 = torch.cuda.get_device_capability() >= (8, 0)
-        free = torch.cuda.mem_get_info()[1]
-        found = Device(torch.cuda.get_device_name(), "gpu", free, bfloat16, None)
+        free, _ = torch.cuda.mem_get_info()
+        found = Device(torch.cuda.get_device_name(), "gpu", free, has_bfloat16(), None)
     else:
-        found = Device(
-            f"this computer ({torch.get_num_threads()} threads, no GPU)", "cpu", free_memory(), has_bfloat16(), None
-        )
+        name = f"this computer ({torch.get_num_threads()} threads, no GPU)"
+        found = Device(name, "cpu", memory.free_bytes(), has_bfloat16(), None)
     return found if precision is None else found._replace(flops=rate(found.kind, precision), measured=True)
-
-
-def has_bfloat16() -> bool:
-    """Whether this processor multiplies bfloat16 in silicon."""
-    able = torch.cpu.get_capabilities()
-    return any(able.get(name) for name in ("amx_bf16", "amx_tile", "avx512_bf16"))
-
-
-def free_memory() -> int:
-    """Bytes that can still be taken without swapping; inside a container no more than its limit leaves."""
-    free = int(psutil.virtual_memory().available)
-    limit, used = (_number(Path("/sys/fs/cgroup") / name) for name in ("memory.max", "memory.current"))
-    return free if limit is None or used is None else max(0, min(free, limit - used))
 
 
 def rate(kind: str, precision: torch.dtype) -> float:
@@ -116,10 +101,3 @@ def rate(kind: str, precision: torch.dtype) -> float:
         (left @ right)[0, 0].item()
         best = max(best, 2 * _MEASURED_SIZE**3 / (time.perf_counter() - started))
     return best
-
-
-def _number(path: Path) -> int | None:
-    try:
-        return int(path.read_text(encoding="ascii"))
-    except (OSError, ValueError):
-        return None

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pakar.errors import ResourceError
-from pakar.models.configuration import architecture
+from pakar.models.architecture import architecture
 from pakar.recipe import Recipe
 from pakar.train.plan.devices import Device, this_machine
 from pakar.train.plan.look import look
 from pakar.train.plan.memory import lasting
 from pakar.train.plan.needs import FORMATS, Reckoner
+from pakar.train.plan.spread import shared_out
 from pakar.train.plan.terminal import size
 
 
@@ -23,13 +24,17 @@ def check(recipe: Recipe, device: Device | None = None) -> None:
 
     Raises:
         ResourceError: it cannot fit; says what to change.
-        RecipeError: the base model is not known, or the method does not suit it.
+        RecipeError: the base model is not known, the method does not suit it or trains nothing of it, or the device cannot
+            train with its precision.
     """
     device = device or this_machine()
     reckoner = Reckoner(architecture(recipe.model), device)
     section = recipe.train
-    precision = FORMATS[reckoner.precision(recipe)]
-    least = sum(part.bytes for part in lasting(reckoner.weights(section.method), section, precision))
+    weights = reckoner.weights(section.method)
+    if section.launch.kind == "spark":
+        return  # it computes on other machines
+    parts = lasting(weights, section, FORMATS[reckoner.precision(recipe)])
+    least = sum(part.bytes for part in shared_out(parts, reckoner.spread(recipe)))
     if least <= device.memory:
         return
     found = look(recipe, device=device)

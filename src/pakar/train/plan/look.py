@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from pakar.models.configuration import architecture
-from pakar.recipe import Recipe
+from pakar.models.architecture import architecture
+from pakar.recipe import Launch, Recipe
 from pakar.train.plan.advice import changes
 from pakar.train.plan.content import Setting, TrainingPlan
 from pakar.train.plan.cost import disk_needed, time_needed
 from pakar.train.plan.devices import Device, rate, this_machine
 from pakar.train.plan.needs import FORMATS, Reckoner
+from pakar.train.plan.spread import Spread
 from pakar.train.plan.workload import Lengths, Workload
 
 
@@ -36,7 +37,7 @@ def look(
         reckoner.device = reckoner.device._replace(flops=measured, measured=True)
     section = recipe.train
     numbers, work, needs = reckoner.weights(section.method), reckoner.work(recipe), reckoner.needs(recipe)
-    checkpointing = needs.setting.checkpointing
+    checkpointing, shared = needs.setting.checkpointing, reckoner.spread(recipe)
     return TrainingPlan(
         base=recipe.model.base,
         origin=base.origin,
@@ -46,18 +47,28 @@ def look(
         device=reckoner.device,
         memory=needs.memory,
         work=work,
-        time=time_needed(numbers, work, method=section.method, checkpointing=checkpointing, device=reckoner.device),
+        time=time_needed(
+            numbers, work, method=section.method, checkpointing=checkpointing, device=reckoner.device, spread=shared
+        ),
         disk=disk_needed(
             numbers, optimizer=section.optimizer, present=base.present, method=section.method, runs_dir=runs_dir
         ),
         changes=() if needs.memory.total <= reckoner.device.memory else changes(recipe, needs, reckoner),
-        remarks=tuple(_remarks(reckoner.device, needs.setting, work)),
+        remarks=(*_of_processes(recipe.train.launch, shared), *_remarks(reckoner.device, needs.setting, work)),
     )
+
+
+def _of_processes(launch: Launch, shared: Spread) -> Iterator[str]:
+    if launch.kind == "processes" and launch.count is None and shared.processes == 1:
+        yield "train.launch.count is empty, and no GPUs are here to be counted: one process is planned for."
+    if shared.processes > 1:
+        place = "of all of them together" if shared.together else "of each GPU; the time is that of all together"
+        yield f"{shared.processes} processes: memory is that {place}."
 
 
 def _remarks(device: Device, setting: Setting, work: Workload) -> Iterator[str]:
     if device.kind == "cpu":
-        yield "On a CPU the process holds more than it uses, as freed pieces are not all handed back: up to 1.6 times the plan was measured."
+        yield "On a CPU freed memory is not all handed back; how much is an estimate, so the plan is one too."
     if setting.precision == "float16":
         yield "float16 with loss scaling: the loss is multiplied before the backward pass, and steps that overflow are left out."
     if setting.precision == "bfloat16" and not device.bfloat16:

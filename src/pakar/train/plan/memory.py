@@ -7,8 +7,9 @@ from typing import NamedTuple
 
 import torch
 
-from pakar.recipe import Method
-from pakar.recipe.train import AdamW, Train
+from pakar.recipe import Method, Muon, Optimizer
+from pakar.recipe.train import Train
+from pakar.train import allocator
 from pakar.train.plan.counter import Moment
 from pakar.train.plan.devices import GIB, Device
 from pakar.train.plan.dry_run import BACKWARD, FORWARD, LOSS
@@ -21,6 +22,10 @@ OPTIMIZER_BLOCK = 256
 ACTIVATIONS = "activations"
 MASTER = 4
 """Bytes of a weight that is trained, of its gradient, and of each of its two moments in 32 bits."""
+LIBRARIES = 80 * 2**20
+"""What torch's libraries take on a CPU when they begin to compute: code that is read in, modules that are imported."""
+HOLES = 0.8
+"""Freed memory between living pieces of glibc's heap, as a share of these: fitted to two trainings, see docs/planning.md."""
 
 
 class Component(NamedTuple):
@@ -82,7 +87,11 @@ def peak(
             _WORKING.get(when, "temporary"), round(worst.working), f"on top, in the {when}; counted in a dry run"
         ),
     ]
-    return Memory((*lasting(weights, section, precision), *passing, _overhead(device, sum(worst))), when)
+    lasts = lasting(weights, section, precision)
+    if device.kind == "gpu":
+        return Memory((*lasts, *passing, _gpu_libraries(worst.total)), when)
+    pieces = max(part.pieces for part in moments.values())
+    return Memory((*lasts, *passing, *_cpu_libraries(pieces, precision)), when)
 
 
 def lasting(weights: Weights, section: Train, precision: torch.dtype) -> list[Component]:
@@ -126,7 +135,11 @@ def _adapters(weights: Weights, method: Method) -> list[Component]:
     return [Component("adapters", MASTER * weights.trainable, f"{weights.trainable:,} × {MASTER} bytes (float32)")]
 
 
-def _moments(weights: Weights, optimizer: AdamW) -> Component:
+def _moments(weights: Weights, optimizer: Optimizer) -> Component:
+    if isinstance(optimizer, Muon):
+        inside = weights.computed - weights.output  # about: what lies between the embeddings
+        numbers = 2 * weights.trainable - min(inside, weights.trainable)
+        return Component("optimizer moments", MASTER * numbers, f"{numbers:,} × {MASTER} bytes (float32): one for each weight of the matrices, two for each other")  # fmt: skip
     if not optimizer.kind.endswith("8bit"):
         return Component(
             "optimizer moments", 2 * MASTER * weights.trainable, f"2 × {weights.trainable:,} × {MASTER} bytes (float32)"
@@ -140,18 +153,25 @@ def _moments(weights: Weights, optimizer: AdamW) -> Component:
     )
 
 
-def _overhead(device: Device, passing: float) -> Component:
-    if device.kind == "gpu":
-        return Component(
-            "libraries and allocator",
-            round(0.6 * GIB + 0.05 * passing),
-            "0.6 GiB of the driver and its libraries, 5 % of what comes and goes",
-        )
+def _gpu_libraries(passing: float) -> Component:
     return Component(
         "libraries and allocator",
-        round(0.15 * GIB + 0.05 * passing),
-        "0.15 GiB of libraries, 5 % of what comes and goes",
+        round(0.6 * GIB + 0.05 * passing),
+        "0.6 GiB of the driver and its libraries, 5 % of what comes and goes",
     )
+
+
+def _cpu_libraries(pieces: float, precision: torch.dtype) -> list[Component]:
+    known = allocator.DESCRIPTIONS * allocator.DESCRIPTION_BYTES if precision == torch.bfloat16 else 0
+    named = f", {allocator.DESCRIPTIONS} matrix products × {allocator.DESCRIPTION_BYTES >> 10} KiB" if known else ""
+    return [
+        Component("libraries", LIBRARIES + known, f"{LIBRARIES >> 20} MiB of their code and modules{named}"),
+        Component(
+            "holes in the heap",
+            round(HOLES * pieces),
+            f"{HOLES:.0%} of what is in pieces below {allocator.LARGE >> 20} MiB",
+        ),
+    ]
 
 
 def _name(precision: torch.dtype) -> str:

@@ -10,14 +10,16 @@ from typing import NamedTuple
 
 import torch
 
-from pakar.models.configuration import Architecture, context_limit
+from pakar.models.architecture import Architecture
+from pakar.models.configuration import context_limit
 from pakar.recipe import Method, Recipe
-from pakar.train import memory
+from pakar.train import memory, precision
 from pakar.train.plan import dry_run, weights
 from pakar.train.plan.content import Setting
 from pakar.train.plan.counter import Moment
 from pakar.train.plan.devices import Device
 from pakar.train.plan.memory import ACTIVATIONS, Memory, peak
+from pakar.train.plan.spread import Spread, made_whole, memory_of, spread
 from pakar.train.plan.weights import Weights
 from pakar.train.plan.workload import Lengths, Workload, workload
 
@@ -63,13 +65,17 @@ class Reckoner:
         return min(recipe.model.context_tokens, context_limit(self.base.config))
 
     def precision(self, recipe: Recipe) -> str:
-        """Number format of the products: bfloat16 where the device has it, float16 on older GPUs, else float32."""
+        """Number format of the products, by the rule of the loop.
+
+        Raises:
+            RecipeError: the device cannot train with the one that the recipe asks for.
+        """
         wanted = recipe.train.compute.precision
-        if wanted != "auto":
-            return wanted
-        if self.device.bfloat16:
-            return "bfloat16"
-        return "float16" if self.device.kind == "gpu" else "float32"
+        return precision.settled(wanted, gpu=self.device.kind == "gpu", bfloat16=self.device.bfloat16)
+
+    def spread(self, recipe: Recipe) -> Spread:
+        """How several processes share the training."""
+        return spread(recipe.train, self.device)
 
     def needs(self, recipe: Recipe) -> Needs:
         """Memory, with `auto` settled by the rule of the loop: the largest passes that fit without computing activations again."""
@@ -87,7 +93,7 @@ class Reckoner:
     def _most_tokens(self, work: Workload) -> int:
         if self.device.kind == "cpu":
             return memory.CPU_PASS_TOKENS
-        return min(work.longest * work.batch_size, memory.GPU_PASS_TOKENS)
+        return min(work.step_tokens, memory.GPU_PASS_TOKENS)
 
     def _fits(self, recipe: Recipe, tokens: int, *, checkpointing: bool) -> bool:
         """On a GPU all of it; on a CPU the loop leaves half of the free memory to others."""
@@ -102,12 +108,15 @@ class Reckoner:
         name = self.precision(recipe)
         rows, width, passes = work.largest(tokens, packed=section.compute.packing)
         supervised = max(1, round(rows * width * work.learnt))
-        one = dry_run.Pass(rows, width, supervised, FORMATS[name], checkpointing, passes > 1)
+        one = dry_run.Pass(rows, width, supervised, FORMATS[name], checkpointing, passes > 1, self.device.kind)
         taken = peak(
             self.weights(section.method), self._dry_run(section.method, one),
             section=section, precision=FORMATS[name], device=self.device,
         )  # fmt: skip
-        return Needs(Setting(name, rows, width, passes, checkpointing), taken)
+        whole = made_whole(
+            self.weights(section.method), int(self.base.config.num_hidden_layers), section, FORMATS[name]
+        )
+        return Needs(Setting(name, rows, width, passes, checkpointing), memory_of(taken, whole, self.spread(recipe)))
 
     def _dry_run(self, method: Method, one: dry_run.Pass) -> Mapping[str, Moment]:
         key = (method.model_dump_json(), one)

@@ -48,9 +48,11 @@ def _lines(found: TrainingPlan) -> Iterator[tuple[str, str]]:
     yield "weights trained", f"{numbers.trainable:,} of {numbers.total:,} ({share})"
     passes = wording.count(setting.passes, "passes").replace("1 passe", "1 pass")
     again = ", activations computed again" if setting.checkpointing else ""
+    batch = found.work.batch_size
+    told = f"{batch} rows" if isinstance(batch, int) else f"{batch.tokens:,} tokens"
     yield (
         "a step",
-        f"{found.work.batch_size} rows in {passes} of at most {setting.rows:,} × {setting.width:,} tokens, {setting.precision}{again}",
+        f"{told} in {passes} of at most {setting.rows:,} × {setting.width:,} tokens, {setting.precision}{again}",
     )
     if found.work.steps is not None and found.work.tokens is not None:
         yield (

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
-from transformers import PretrainedConfig
+from transformers import PreTrainedConfig
 
+from pakar.models.architecture import empty_model
 from pakar.models.base import parameter_counts
-from pakar.models.configuration import empty_model
 from pakar.recipe import Method
 from pakar.train import targets
 from pakar.train.adapter import make_trainable, trainable_weights
@@ -42,7 +42,7 @@ class Weights(NamedTuple):
         return self.total - self.trainable - self.quantised
 
 
-def count(config: PretrainedConfig, method: Method) -> Weights:
+def count(config: PreTrainedConfig, method: Method) -> Weights:
     """Numbers of a model of this architecture, trained by this method.
 
     Raises:

@@ -8,9 +8,9 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from pakar.recipe import Recipe
+from pakar.recipe import Recipe, Tokens
 from pakar.recipe.prepare import NoAugmentation
-from pakar.train import packing
+from pakar.train import order, packing
 from pakar.train.batches import BatchPlan
 
 STEPS_LOOKED_AT = 200
@@ -60,7 +60,7 @@ class Workload:
         lengths: Of rows that stand for all; cut at the context.
         learnt: Share of the tokens that carry loss.
         epochs: Passes over the rows.
-        batch_size: Rows a step.
+        batch_size: Rows a step, or tokens.
         measured: Whether lengths come from the data; else every row is taken to fill the context.
     """
 
@@ -69,7 +69,7 @@ class Workload:
     lengths: npt.NDArray[np.int64]
     learnt: float
     epochs: int
-    batch_size: int
+    batch_size: int | Tokens
     measured: bool
 
     @property
@@ -85,7 +85,18 @@ class Workload:
     @property
     def steps(self) -> int | None:
         """Optimizer steps if nothing stops early."""
-        return None if self.rows is None else self.epochs * -(-self.rows // self.batch_size)
+        if self.rows is None:
+            return None
+        if isinstance(self.batch_size, int):
+            return self.epochs * -(-self.rows // self.batch_size)
+        return self.epochs * max(1, int(self.rows * self.row_tokens // max(self.batch_size.tokens, self.longest)))
+
+    @property
+    def step_tokens(self) -> int:
+        """Most tokens of a step."""
+        if isinstance(self.batch_size, int):
+            return self.longest * self.batch_size
+        return max(self.batch_size.tokens, self.longest)
 
     @property
     def tokens(self) -> float | None:
@@ -94,7 +105,13 @@ class Workload:
 
     def largest(self, most_tokens: int, *, packed: bool) -> Largest:
         """The largest pass when the loop lays these rows out, with at most `most_tokens` positions in each pass."""
-        steps = BatchPlan(self.lengths, self.batch_size, seed=0).epoch(0)
+        batch = self.batch_size
+        plan = (
+            BatchPlan(self.lengths, batch, seed=0)
+            if isinstance(batch, int)
+            else order.shuffled(self.lengths, batch.tokens, seed=0)
+        )
+        steps = plan.epoch(0)
         longest_first = sorted(steps, key=lambda members: -int(self.lengths[members].max()))[:STEPS_LOOKED_AT]
         laid_out = [
             packing.passes(members, self.lengths, most_tokens=most_tokens, packed=packed) for members in longest_first
@@ -113,7 +130,7 @@ def workload(recipe: Recipe, context_tokens: int, data: Lengths | None) -> Workl
     """
     section, batch = recipe.prepare, recipe.train.batch_size
     kept = data.rows if data else (section.sample.rows if section.sample else None)
-    tokens = data.tokens if data else np.full(batch, context_tokens, dtype=np.int64)
+    tokens = data.tokens if data else np.full(_rows(batch, context_tokens), context_tokens, dtype=np.int64)
     validation = _size(section.split.validation, kept)
     rows = None if kept is None else max(1, kept - validation - _size(section.split.test, kept))
     copies = 0 if isinstance(section.augment, NoAugmentation) else section.augment.copies
@@ -126,6 +143,11 @@ def workload(recipe: Recipe, context_tokens: int, data: Lengths | None) -> Workl
         batch_size=batch,
         measured=data is not None,
     )
+
+
+def _rows(batch: int | Tokens, context_tokens: int) -> int:
+    """Rows of a step, all of them as long as can be."""
+    return batch if isinstance(batch, int) else max(1, batch.tokens // context_tokens)
 
 
 def _size(part: float, rows: int | None) -> int:

@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from peft.tuners.lora import LoraLayer
+
+from pakar import recipe
+from pakar.train import haste
+from pakar.train.adapter import make_trainable
+from tests import tiny
+
+CPU = "cpu"
+IDS = torch.randint(6, 300, (2, 12), generator=torch.Generator().manual_seed(0))
+
+
+def adapted(**method: Any) -> torch.nn.Module:
+    torch.manual_seed(0)
+    model: torch.nn.Module = make_trainable(tiny.model(), recipe.Lora(rank=4, **method))
+    for name, weight in model.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(weight, std=0.2)
+    return model
+
+
+def outcome(model: Any) -> list[torch.Tensor]:
+    loss = model(input_ids=IDS, labels=IDS).loss
+    loss.backward()
+    return [loss.detach(), *(weight.grad for weight in model.parameters() if weight.requires_grad)]
+
+
+@pytest.mark.parametrize("method", [{}, {"rank_stabilised": True}, {"bias": "lora-only"}, {"dora": True}])
+def test_lora_layers_give_the_loss_and_the_gradients_that_peft_gives(method: dict[str, Any]) -> None:
+    expected = outcome(adapted(dropout=0.0, **method))
+    hastened = adapted(dropout=0.0, **method)
+    haste.hasten(hastened, CPU)
+    for one, other in zip(outcome(hastened), expected, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+
+
+def test_a_base_in_16_bits_without_autocast_is_left_to_peft() -> None:
+    def logits(*, hastened: bool) -> torch.Tensor:
+        model = adapted(dropout=0.0)
+        for name, weight in model.named_parameters():
+            if "lora_" not in name:
+                weight.data = weight.data.bfloat16()
+        if hastened:
+            haste.hasten(model, CPU)
+        found: torch.Tensor = model(input_ids=IDS).logits
+        return found
+
+    torch.testing.assert_close(logits(hastened=True), logits(hastened=False), rtol=0.05, atol=0.05)
+
+
+def test_without_training_nothing_is_dropped() -> None:
+    model = adapted(dropout=0.5).eval()
+    haste.hasten(model, CPU)
+    assert torch.equal(model(input_ids=IDS).logits, model(input_ids=IDS).logits)
+
+
+def test_dropout_changes_the_loss_but_not_its_mean() -> None:
+    model = adapted(dropout=0.3)
+    with torch.no_grad():
+        expected = adapted(dropout=0.0)(input_ids=IDS, labels=IDS).loss
+        haste.hasten(model, CPU)
+        torch.manual_seed(5)
+        losses = torch.stack([model(input_ids=IDS, labels=IDS).loss for _ in range(200)])
+    assert float(losses.std()) > 0
+    assert float(losses.mean()) == pytest.approx(float(expected), abs=6 * float(losses.std()) / 200**0.5 + 0.05)
+
+
+def test_the_gradient_of_a_dropped_input_is_that_of_the_mask_drawn() -> None:
+    torch.manual_seed(0)
+    layer = make_trainable(tiny.model(), recipe.Lora(rank=4, dropout=0.4))
+    haste.hasten(layer, CPU)
+    one = next(module for module in layer.modules() if isinstance(module, LoraLayer)).double()  # type: ignore[attr-defined]
+    torch.nn.init.normal_(one.lora_B["default"].weight)
+    x = torch.randn(3, one.in_features, dtype=torch.double, requires_grad=True)
+
+    def seeded(x: torch.Tensor) -> torch.Tensor:
+        torch.manual_seed(7)
+        return one(x)  # type: ignore[no-any-return]
+
+    assert torch.autograd.gradcheck(seeded, (x,))
