@@ -53,7 +53,8 @@ def drop(x: torch.Tensor, share: float) -> tuple[torch.Tensor, float]:
 def draws(count: int, share: float) -> int:
     """How often to draw one of `count` places, with replacement, so that each is hit with the chance `share`.
 
-    k draws miss a place with the chance (1 - 1/n)^k, which is e^(-k/n) for any n worth the name.
+    k draws miss a place with the chance (1 - 1/n)^k, which is e^(-k/n) for large n. k is a whole number and at least one, so the
+    share is coarse for tensors of less than a few hundred numbers; those of a training have many thousands.
     """
     return max(1, int(count * -math.log1p(-share)))
 
