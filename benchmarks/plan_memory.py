@@ -29,7 +29,7 @@ from pakar.models import base as base_models
 from pakar.models.quantise import library
 from pakar.recipe import Recipe
 from pakar.shards import TokenShards
-from pakar.train import adapter, allocator, interrupt, loop, plan, precision
+from pakar.train import adapter, allocator, haste, interrupt, loop, plan, precision
 from pakar.train.checkpoint import Position
 from pakar.train.saver import Saver
 from pakar.train.training import start
@@ -162,7 +162,7 @@ def _train(one: Setting, folder: Path) -> dict[str, float]:
     model = adapter.load_trainable(base, recipe.train.method, precision.compute_dtype(recipe.train))
     split, validation = TokenShards(folder / "train"), TokenShards(folder / "validation")
     training = start(model, recipe.train, split, validation, seed=SEED)
-    with interrupt.listening() as stop:
+    with interrupt.listening() as stop, haste.attention_on(base_models.device().type):
         saver = Saver(folder / "checkpoints", Position({}, "", training.total_steps), stop)
         for record in loop.steps(training, saver.save):
             if record["step"] >= min(STEPS, training.total_steps):

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import psutil
 
-_LIMITS = Path("/sys/fs/cgroup")
+CONTAINER = Path("/sys/fs/cgroup")
+"""Where Linux tells a process in a container (version 2 of control groups) what it may use."""
 
 
 def free_memory() -> int:
@@ -18,6 +19,6 @@ def free_memory() -> int:
 
 def _number(name: str) -> int | None:
     try:
-        return int((_LIMITS / name).read_text(encoding="ascii"))
+        return int((CONTAINER / name).read_text(encoding="ascii"))
     except (OSError, ValueError):
         return None

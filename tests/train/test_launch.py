@@ -10,7 +10,7 @@ import psutil
 import pytest
 import torch
 
-from pakar import recipe
+from pakar import machine, recipe
 from pakar.errors import DataError, RecipeError, UserError
 from pakar.run import Run
 from pakar.train import memory, packing
@@ -157,10 +157,10 @@ def test_a_process_ended_by_the_signal_that_was_passed_on_is_told_by_what_is_sav
 def test_processes_on_one_machine_share_its_memory_and_a_containers_limit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(memory, "CONTAINER", tmp_path)
+    monkeypatch.setattr(machine, "CONTAINER", tmp_path)
     (tmp_path / "memory.max").write_text("1000\n")
     (tmp_path / "memory.current").write_text("200\n")
-    assert memory.free_bytes() == 800
+    assert machine.free_memory() == 800
     assert [memory.fits_beside(size) for size in (400, 401)] == [True, False]
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
     assert [memory.fits_beside(size) for size in (100, 101)] == [True, False]

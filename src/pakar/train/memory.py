@@ -5,19 +5,16 @@ from __future__ import annotations
 import resource
 import sys
 from collections.abc import Callable
-from pathlib import Path
 
-import psutil
 import torch
 
+from pakar import machine
 from pakar.train.launch import team
 
 CPU_PASS_TOKENS = 4096
 """Largest pass on a CPU: more brings no speed there, only memory."""
 GPU_PASS_TOKENS = 65536
 """Largest pass that is tried on a GPU: more brings no speed."""
-CONTAINER = Path("/sys/fs/cgroup")
-"""Where Linux tells a process in a container (version 2 of control groups) what it may use."""
 _SHARE_OF_FREE = 0.5
 """How much of the free memory activations may take on a CPU, which has no error to catch when memory ends."""
 
@@ -57,18 +54,4 @@ def halved_until(fits: Callable[[int], bool], most: int, least: int) -> int | No
 
 def fits_beside(bytes_of_pass: int) -> bool:
     """Whether activations of that size, in each process of a team on this computer, leave enough of its free memory."""
-    return bytes_of_pass <= _SHARE_OF_FREE * free_bytes() / team.on_this_machine()
-
-
-def free_bytes() -> int:
-    """Bytes that can still be taken without swapping; inside a container no more than its limit leaves."""
-    free = int(psutil.virtual_memory().available)
-    limit, used = (_number(CONTAINER / name) for name in ("memory.max", "memory.current"))
-    return free if limit is None or used is None else max(0, min(free, limit - used))
-
-
-def _number(path: Path) -> int | None:
-    try:
-        return int(path.read_text(encoding="ascii"))
-    except (OSError, ValueError):
-        return None
+    return bytes_of_pass <= _SHARE_OF_FREE * machine.free_memory() / team.on_this_machine()

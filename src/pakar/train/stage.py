@@ -62,6 +62,7 @@ def train(run: Run, *, restart: bool = False) -> None:
         RecipeError: base model or method cannot be used, or an unfinished training was made from something else.
         ResourceError: memory or disk are not enough; what was saved can be gone on with.
     """
+    run.record("prepare")  # whoever has prepared nothing is told so first: a base of the run's own is missing then, too
     base = base_models.find(run.model)
     prompts = renderer(base.tokenizer(), run.recipe.model.system_prompt)
     inputs = _inputs(run, base, prompts)

@@ -47,3 +47,23 @@ def test_a_models_own_dropout_keeps_the_mean_and_rests_outside_training() -> Non
     torch.manual_seed(0)
     assert float(layer(torch.ones(100_000)).mean()) == pytest.approx(1, abs=0.01)
     assert torch.equal(layer.eval()(torch.ones(9)), torch.ones(9))
+
+
+@pytest.mark.parametrize("share", [0.1, 0.7])
+def test_a_seed_drops_the_same_places_again(share: float) -> None:
+    x = torch.ones(1000, 100)
+    one, other = dropout.seed(), dropout.seed()
+    left = dropout.dropped(x, one, share)
+    assert torch.equal(left, dropout.dropped(x, one, share))
+    assert not torch.equal(left, dropout.dropped(x, other, share))
+    assert float(left.mean()) == pytest.approx(1 - share, abs=5e-3)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch, about its own code
+def test_compiled_layers_of_one_input_drop_places_of_their_own() -> None:
+    def two(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return dropout.drop(x, 0.3)[0], dropout.drop(x, 0.3)[0]
+
+    for way in (two, torch.compile(two, backend="aot_eager_decomp_partition")):
+        one, other = way(torch.ones(64, 64, requires_grad=True))
+        assert not torch.equal(one, other)

@@ -11,7 +11,7 @@ from pakar.train import haste
 from pakar.train.adapter import make_trainable
 from tests import tiny
 
-CPU = "cpu"
+CPU, OTHER = "cpu", "as on another device"
 IDS = torch.randint(6, 300, (2, 12), generator=torch.Generator().manual_seed(0))
 
 
@@ -30,11 +30,12 @@ def outcome(model: Any) -> list[torch.Tensor]:
     return [loss.detach(), *(weight.grad for weight in model.parameters() if weight.requires_grad)]
 
 
+@pytest.mark.parametrize("device", [CPU, OTHER])
 @pytest.mark.parametrize("method", [{}, {"rank_stabilised": True}, {"bias": "lora-only"}, {"dora": True}])
-def test_lora_layers_give_the_loss_and_the_gradients_that_peft_gives(method: dict[str, Any]) -> None:
+def test_lora_layers_give_the_loss_and_the_gradients_that_peft_gives(method: dict[str, Any], device: str) -> None:
     expected = outcome(adapted(dropout=0.0, **method))
     hastened = adapted(dropout=0.0, **method)
-    haste.hasten(hastened, CPU)
+    haste.hasten(hastened, device)
     for one, other in zip(outcome(hastened), expected, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
 
@@ -59,21 +60,24 @@ def test_without_training_nothing_is_dropped() -> None:
     assert torch.equal(model(input_ids=IDS).logits, model(input_ids=IDS).logits)
 
 
-def test_dropout_changes_the_loss_but_not_its_mean() -> None:
+@pytest.mark.parametrize("device", [CPU, OTHER])
+def test_dropout_changes_the_loss_but_not_its_mean(device: str) -> None:
     model = adapted(dropout=0.3)
     with torch.no_grad():
         expected = adapted(dropout=0.0)(input_ids=IDS, labels=IDS).loss
-        haste.hasten(model, CPU)
+        haste.hasten(model, device)
         torch.manual_seed(5)
         losses = torch.stack([model(input_ids=IDS, labels=IDS).loss for _ in range(200)])
     assert float(losses.std()) > 0
     assert float(losses.mean()) == pytest.approx(float(expected), abs=6 * float(losses.std()) / 200**0.5 + 0.05)
 
 
-def test_the_gradient_of_a_dropped_input_is_that_of_the_mask_drawn() -> None:
+@pytest.mark.parametrize("device", [CPU, OTHER])
+@pytest.mark.parametrize("share", [0.4, 0.6])
+def test_the_gradient_of_a_dropped_input_is_that_of_the_mask_drawn(device: str, share: float) -> None:
     torch.manual_seed(0)
-    layer = make_trainable(tiny.model(), recipe.Lora(rank=4, dropout=0.4))
-    haste.hasten(layer, CPU)
+    layer = make_trainable(tiny.model(), recipe.Lora(rank=4, dropout=share))
+    haste.hasten(layer, device)
     one = next(module for module in layer.modules() if isinstance(module, LoraLayer)).double()  # type: ignore[attr-defined]
     torch.nn.init.normal_(one.lora_B["default"].weight)
     x = torch.randn(3, one.in_features, dtype=torch.double, requires_grad=True)
@@ -83,3 +87,21 @@ def test_the_gradient_of_a_dropped_input_is_that_of_the_mask_drawn() -> None:
         return one(x)  # type: ignore[no-any-return]
 
     assert torch.autograd.gradcheck(seeded, (x,))
+
+
+def test_layers_of_one_input_keep_one_copy_of_it_for_all() -> None:
+    model = adapted(dropout=0.1)
+    haste.hasten(model, OTHER)
+    layers = [module for module in model.modules() if isinstance(module, LoraLayer)][:2]
+    x = torch.randn(50, 7, layers[0].in_features or 0, requires_grad=True)
+    kept = {}
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        outputs = [layer(x) for layer in layers]
+    wide = x.untyped_storage().nbytes()
+    assert len(outputs) == 2
+    assert sum(size >= wide for size in kept.values()) == 1

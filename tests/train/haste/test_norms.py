@@ -24,7 +24,7 @@ def test_an_rms_norm_gives_the_values_and_gradients_of_transformers(form: torch.
     layer = LlamaRMSNorm(32).to(form)
     torch.nn.init.normal_(layer.weight)
     expected = outcome(layer, form)
-    norms.hasten(layer)
+    norms.hasten(layer, "cpu")
     assert "forward" in vars(layer)
     near = 0.03 if form == torch.bfloat16 else 1e-5
     for one, other in zip(outcome(layer, form), expected, strict=True):
@@ -33,7 +33,7 @@ def test_an_rms_norm_gives_the_values_and_gradients_of_transformers(form: torch.
 
 def test_a_norm_of_another_formula_is_left_alone() -> None:
     layer = Gemma2RMSNorm(32)  # its weight is added to one
-    norms.hasten(layer)
+    norms.hasten(layer, "cpu")
     assert "forward" not in vars(layer)
 
 
@@ -42,7 +42,7 @@ def test_a_layer_norm_under_autocast_stays_in_16_bits() -> None:
     torch.nn.init.normal_(layer.weight)
     x = torch.randn(4, 32).bfloat16()
     expected = functional.layer_norm(x.float(), (32,), layer.weight.float(), layer.bias.float())
-    norms.hasten(layer)
+    norms.hasten(layer, "cpu")
     with torch.autocast("cpu", torch.bfloat16):
         found = layer(x)
     assert found.dtype == torch.bfloat16

@@ -7,8 +7,11 @@ import pytest
 import torch
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
+from pakar.models import base
 from pakar.models.architecture import architecture, empty_model, with_layers
 from pakar.recipe import Full, Lora, Method, Model, Qlora
+from pakar.train import haste
+from pakar.train.adapter import load_trainable
 from pakar.train.plan import dry_run
 from pakar.train.plan.counter import Counter, Counting
 from pakar.train.plan.dry_run import BACKWARD, FIRST, LAST, LOSS, Pass
@@ -34,17 +37,30 @@ def test_tensors_without_contents_count_like_real_ones(
 
 
 @pytest.mark.parametrize(
-    ("base", "method"), [("starter", Full()), ("starter", Qlora()), ("gpt2", Full()), ("google/gemma-2-2b", Lora())]
+    ("name", "method"), [("starter", Full()), ("starter", Qlora()), ("gpt2", Full()), ("google/gemma-2-2b", Lora())]
 )
 def test_two_shallow_runs_tell_what_a_deep_one_counts(
-    base: str, method: Method, monkeypatch: pytest.MonkeyPatch
+    name: str, method: Method, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = with_layers(architecture(Model(base=base)).config, 8)
+    config = with_layers(architecture(Model(base=name)).config, 8)
     told = dry_run.moments(config, method, one())
     monkeypatch.setattr(dry_run, "DEEPER", 8)
     counted = dry_run.moments(config, method, one())
     for part in told:
         assert told[part].total == pytest.approx(counted[part].total, rel=0.05), part
+
+
+def test_a_stand_in_for_4_bits_keeps_as_much_as_they_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    method = Qlora(dropout=0.1)
+    told = dry_run.moments(architecture(Model()).config, method, one())
+    real = load_trainable(base.find(Model()), method, torch.bfloat16).train()
+    haste.hasten(real, "cpu")
+    monkeypatch.setattr(dry_run, "_model", lambda *_: real)
+    monkeypatch.setattr(real, "to_empty", lambda **_: None, raising=False)
+    monkeypatch.setattr(dry_run, "FakeTensorMode", lambda **_: contextlib.nullcontext())
+    monkeypatch.setattr(dry_run, "DEEPER", 99)
+    counted = dry_run.moments(architecture(Model()).config, method, one())
+    assert told[LOSS].activations == pytest.approx(counted[LOSS].activations, rel=0.03)
 
 
 def test_a_few_chunks_of_the_loss_tell_what_many_count(monkeypatch: pytest.MonkeyPatch) -> None:

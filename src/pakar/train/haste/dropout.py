@@ -23,7 +23,12 @@ def hasten(model: torch.nn.Module) -> None:
 
 def places(x: torch.Tensor, share: float) -> torch.Tensor | None:
     """Places of the flattened `x` that are dropped; none if nothing is. [K], int64, some of them twice."""
-    return _places(x.detach(), draws(x.numel(), share)) if share else None
+    return _places(x.detach(), seed(), draws(x.numel(), share)) if share else None
+
+
+def seed() -> torch.Tensor:
+    """From torch's generator; [], int64, on the CPU. A draw of torch's own, because compilers take two others with one input for one."""
+    return torch.randint(2**63 - 1, ())
 
 
 def emptied(x: torch.Tensor, where: torch.Tensor) -> torch.Tensor:
@@ -78,15 +83,23 @@ class _Drop(torch.autograd.Function):
         return emptied(gradient, where), None
 
 
+@torch.library.custom_op("pakar::dropped", mutates_args=())
+def dropped(x: torch.Tensor, seed: torch.Tensor, share: float) -> torch.Tensor:
+    """A copy of `x` in which each number is zero with the chance `share`: the same places for the same seed, shape and device."""
+    if x.device.type == "cpu" and share <= MOST:
+        return emptied(x, torch.from_numpy(_evenly(np.random.SFC64(int(seed)), draws(x.numel(), share), x.numel())))
+    generator = torch.Generator(x.device).manual_seed(int(seed))
+    return x * torch.empty_like(x, dtype=torch.bool).bernoulli_(1 - share, generator=generator)
+
+
 @torch.library.custom_op("pakar::places", mutates_args=())
-def _places(like: torch.Tensor, count: int) -> torch.Tensor:
+def _places(like: torch.Tensor, seed: torch.Tensor, count: int) -> torch.Tensor:
     """Places in a flattened tensor drawn evenly, with replacement; [count], int64.
 
     torch's own generator draws one number after the other. Here it draws the seed of a fast one (SFC64); so torch's state is
     all that a resumed training needs.
     """
-    fast = np.random.SFC64(int(torch.randint(2**63 - 1, ())))
-    return torch.from_numpy(_evenly(fast, count, like.numel()))
+    return torch.from_numpy(_evenly(np.random.SFC64(int(seed)), count, like.numel()))
 
 
 def _evenly(fast: np.random.SFC64, count: int, places: int) -> npt.NDArray[np.int64]:
@@ -96,5 +109,10 @@ def _evenly(fast: np.random.SFC64, count: int, places: int) -> npt.NDArray[np.in
 
 
 @_places.register_fake
-def _(like: torch.Tensor, count: int) -> torch.Tensor:
+def _(like: torch.Tensor, _seed: torch.Tensor, count: int) -> torch.Tensor:
     return like.new_empty((count,), dtype=torch.int64)
+
+
+@dropped.register_fake
+def _(x: torch.Tensor, _seed: torch.Tensor, _share: float) -> torch.Tensor:
+    return torch.empty_like(x, memory_format=torch.contiguous_format)

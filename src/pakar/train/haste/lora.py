@@ -12,11 +12,12 @@ from transformers.pytorch_utils import Conv1D
 from pakar.train.haste import dropout
 
 
-def hasten(model: torch.nn.Module) -> None:
-    """Let plain linear LoRA layers take the short way."""
+def hasten(model: torch.nn.Module, device: str) -> None:
+    """Let plain linear LoRA layers take the short way that there is on such a device."""
+    way = _forward if device == "cpu" else _beside
     for module in model.modules():
         if isinstance(module, LoraLayer) and _is_plain(module):
-            module.forward = MethodType(_forward, module)
+            module.forward = MethodType(way, module)
 
 
 def _is_plain(layer: Any) -> bool:
@@ -30,26 +31,39 @@ def _is_plain(layer: Any) -> bool:
 
 
 def _forward(self: Any, x: torch.Tensor, *more: Any, **how: Any) -> torch.Tensor:
-    """W x + s B A dropout(x) (Hu et al. 2021, equation 3).
+    """W x + s B A dropout(x) (Hu et al. 2021, equation 3), all sums in one where W is no more than a matrix."""
+    matrix, (name,) = _matrix(self.base_layer), self.active_adapters
+    share, form = _dropout(self.lora_dropout[name]), _form(x)
+    first, second, scale = self.lora_A[name].weight, self.lora_B[name].weight, self.scaling[name] / (1 - share)
+    if matrix is None or matrix.dtype != form or share > dropout.MOST or _is_mixed(x, first):
+        return _beside(self, x, *more, **how)
+    x = x.to(form)
+    whole: torch.Tensor = _Linear.apply(x, matrix, self.base_layer.bias, dropout.places(x, share), first, second, scale)  # type: ignore[no-untyped-call]
+    return whole
 
-    Without autocast nobody brings a base in 16 bits and an adapter in 32 together but PEFT's own layer.
-    """
+
+def _beside(self: Any, x: torch.Tensor, *more: Any, **how: Any) -> torch.Tensor:
+    """The same where the base layer has a way of its own, such as in 4 bits."""
     (name,) = self.active_adapters
     first, second = self.lora_A[name].weight, self.lora_B[name].weight
-    device = x.device.type
-    if torch.is_autocast_enabled(device):
-        x = x.to(torch.get_autocast_dtype(device))  # once, for both ways
-    elif x.dtype != first.dtype:
+    if _is_mixed(x, first):
         peft_forward = type(self).forward
         return peft_forward(self, x, *more, **how)  # type: ignore[no-any-return]
-    share, scale = _dropout(self.lora_dropout[name]), self.scaling[name]
-    matrix = _matrix(self.base_layer)
-    if device == "cpu" and share <= dropout.MOST and matrix is not None and matrix.dtype == x.dtype:
-        where = dropout.places(x, share)
-        whole: torch.Tensor = _Linear.apply(x, matrix, self.base_layer.bias, where, first, second, scale / (1 - share))  # type: ignore[no-untyped-call]
-        return whole
-    added: torch.Tensor = _Addition.apply(self.base_layer(x), self.lora_dropout[name](x), first, second, scale)  # type: ignore[no-untyped-call]
+    x = x.to(_form(x))  # once, for both ways
+    share = _dropout(self.lora_dropout[name])
+    added: torch.Tensor = _Addition.apply(self.base_layer(x), x, first, second, self.scaling[name], share)  # type: ignore[no-untyped-call]
     return added
+
+
+def _form(x: torch.Tensor) -> torch.dtype:
+    """The number format of products with `x`."""
+    device = x.device.type
+    return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
+
+
+def _is_mixed(x: torch.Tensor, first: torch.Tensor) -> bool:
+    """Without autocast nobody brings a base in 16 bits and an adapter in 32 together but PEFT's own layer."""
+    return x.dtype != first.dtype and not torch.is_autocast_enabled(x.device.type)
 
 
 def _dropout(layer: torch.nn.Module) -> float:
@@ -58,7 +72,8 @@ def _dropout(layer: torch.nn.Module) -> float:
 
 def _matrix(base: torch.nn.Module) -> torch.Tensor | None:
     """[in, out] of a frozen linear layer that does nothing but multiply; None for all others, such as 4-bit ones."""
-    if type(base) not in {torch.nn.Linear, Conv1D} or base._forward_hooks or base._forward_pre_hooks:
+    changed = base._forward_hooks or base._forward_pre_hooks or "forward" in vars(base)
+    if type(base) not in {torch.nn.Linear, Conv1D} or changed:
         return None
     if any(weight.requires_grad for weight in base.parameters()):
         return None
@@ -108,27 +123,42 @@ class _Linear(torch.autograd.Function):
 
 
 class _Addition(torch.autograd.Function):
-    """result + scale · (x Aᵀ) Bᵀ, written over `result`, which nothing needs any more."""
+    """result + scale / (1 - share) · (dropped x Aᵀ) Bᵀ, written over `result`, which nothing needs any more.
+
+    What is dropped is drawn anew in the backward pass: only `x` is kept, which layers with one input have in common.
+    """
 
     @staticmethod
     def forward(
-        ctx: Any, result: torch.Tensor, x: torch.Tensor, first: torch.Tensor, second: torch.Tensor, scale: float
+        ctx: Any,
+        result: torch.Tensor,
+        x: torch.Tensor,
+        first: torch.Tensor,
+        second: torch.Tensor,
+        scale: float,
+        share: float,
     ) -> torch.Tensor:
         rows, a, b = x.reshape(-1, x.shape[-1]), first.to(x.dtype), second.to(x.dtype)
-        low = (rows @ a.t()).mul_(scale)
+        seed = dropout.seed() if share else None
+        ctx.scale, ctx.share, ctx.dtype, ctx.shape = scale / (1 - share), share, first.dtype, x.shape
+        low = (_dropped(rows, seed, share) @ a.t()).mul_(ctx.scale)
         result.view(-1, result.shape[-1]).addmm_(low, b.t())
         ctx.mark_dirty(result)
-        ctx.save_for_backward(rows, a, b, low)
-        ctx.scale, ctx.dtype, ctx.shape = scale, first.dtype, x.shape
+        ctx.save_for_backward(rows, a, b, low, seed)
         return result
 
     @staticmethod
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        rows, a, b, low = ctx.saved_tensors
+        rows, a, b, low, seed = ctx.saved_tensors
         by_result = gradient.reshape(-1, gradient.shape[-1])
         by_low = (by_result @ b).mul_(ctx.scale)
-        by_x = (by_low @ a).view(ctx.shape) if ctx.needs_input_grad[1] else None
-        return gradient, by_x, *_by_adapter(ctx, by_low, by_result, rows, low), None
+        by_x = _dropped(by_low @ a, seed, ctx.share).view(ctx.shape) if ctx.needs_input_grad[1] else None
+        by_adapter = _by_adapter(ctx, by_low, by_result, _dropped(rows, seed, ctx.share), low)
+        return gradient, by_x, *by_adapter, None, None
+
+
+def _dropped(x: torch.Tensor, seed: torch.Tensor | None, share: float) -> torch.Tensor:
+    return x if seed is None else dropout.dropped(x, seed, share)
 
 
 def _by_adapter(

@@ -12,10 +12,10 @@ from torch.nn import functional
 from pakar.train.haste.alike import alike
 
 
-def hasten(model: torch.nn.Module) -> None:
-    """Let RMS norms whose formula is the plain one, and layer norms, take the short way."""
+def hasten(model: torch.nn.Module, device: str) -> None:
+    """Let RMS norms whose formula is the plain one take the short way, and on a CPU layer norms."""
     for module in model.modules():
-        if type(module) is torch.nn.LayerNorm:
+        if type(module) is torch.nn.LayerNorm and device == "cpu":
             module.forward = MethodType(_layer_norm, module)  # type: ignore[method-assign]
         elif type(module).__name__.endswith("RMSNorm") and _is_plain(module):
             module.forward = MethodType(_rms_norm, module)
@@ -30,6 +30,8 @@ def _layer_norm(self: Any, x: torch.Tensor) -> torch.Tensor:
 def _is_plain(module: torch.nn.Module) -> bool:
     """Whether it is x / √(mean(x²) + ε) · weight: some architectures add one to the weight, or cast elsewhere."""
     weight, names = getattr(module, "weight", None), [name for name, _ in module.named_parameters()]
+    if "forward" in vars(module):
+        return False  # somebody has replaced it already
     if names != ["weight"] or weight is None or weight.ndim != 1 or _epsilon(module) is None:
         return False
     probe = copy.deepcopy(module).to_empty(device="cpu")  # also of a model without contents

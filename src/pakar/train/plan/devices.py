@@ -8,8 +8,8 @@ from typing import Literal, NamedTuple
 
 import torch
 
+from pakar import machine
 from pakar.errors import RecipeError
-from pakar.train import memory
 from pakar.train.precision import has_bfloat16
 
 GIB = 2**30
@@ -87,7 +87,7 @@ def this_machine(precision: torch.dtype | None = None) -> Device:
         found = Device(torch.cuda.get_device_name(), "gpu", free, has_bfloat16(), None)
     else:
         name = f"this computer ({torch.get_num_threads()} threads, no GPU)"
-        found = Device(name, "cpu", memory.free_bytes(), has_bfloat16(), None)
+        found = Device(name, "cpu", machine.free_memory(), has_bfloat16(), None)
     return found if precision is None else found._replace(flops=rate(found.kind, precision), measured=True)
 
 
