@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import torch
 
-from pakar.train.haste import activations, attention, dropout, liger, lora, norms
+from pakar.train.haste import activations, attention, dropout, gated, liger, lora, norms
 
 
 def hasten(model: torch.nn.Module, device: str) -> None:
@@ -16,11 +16,13 @@ def hasten(model: torch.nn.Module, device: str) -> None:
 
     Args:
         model: Changed in place.
-        device: `cpu`, or another kind: there it is LoRA and RMS norms, for the memory that they keep; the others gain nothing.
+        device: `cpu`, or another kind: there it is LoRA, RMS norms and gated layers, for the memory that
+            they keep; the others gain nothing.
     """
     liger.hasten(model, device)
     lora.hasten(model, device)
     norms.hasten(model, device)
+    gated.hasten(model)
     if device == "cpu":
         for part in (activations, dropout):
             part.hasten(model)

@@ -7,7 +7,7 @@ import sys
 import torch
 from transformers import PreTrainedModel
 from transformers.integrations.liger import apply_liger_kernel
-from transformers.utils import is_liger_kernel_available
+from transformers.utils.import_utils import is_liger_kernel_available
 
 from pakar import progress
 from pakar.train.losses import causal
