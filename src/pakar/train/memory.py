@@ -35,7 +35,7 @@ def saved_bytes(forward: Callable[[], object]) -> int:
         if not isinstance(tensor, torch.nn.Parameter):
             storage = tensor.untyped_storage()
             kept[storage.data_ptr()] = storage.nbytes()
-        return tensor
+        return tensor.detach()  # itself, it would hold the operation that holds it, and nobody would ever free them
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
         forward()
