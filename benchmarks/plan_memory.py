@@ -5,6 +5,7 @@
 Each setting trains a model with random weights in a process of its own for some steps. Measured is, on a GPU, torch's
 `max_memory_allocated`; on a CPU the largest resident memory of the process less what it was when the libraries had been
 imported. Checkpoints are written as in a run. The plan is made beforehand, from configuration, recipe and lengths alone.
+The share of holes in the heap was fitted to the first eight settings; the others were not looked at before.
 """
 
 from __future__ import annotations
@@ -35,6 +36,8 @@ from pakar.train.saver import Saver
 from pakar.train.training import start
 
 ROWS, STEPS, SEED = 104, 6, 1
+FITTED = 8
+"""Settings that `pakar.train.plan.memory.HOLES` was fitted to."""
 
 
 class Setting(NamedTuple):
@@ -57,6 +60,8 @@ def _llama(width: int, layers: int, vocabulary: int, heads: int = 8) -> dict[str
 LORA, QLORA, FULL = {"kind": "lora", "rank": 16}, {"kind": "qlora", "rank": 16}, {"kind": "full"}
 STARTER, GPT2, LLAMA_160M = {"starter": True}, {"model_type": "gpt2"}, _llama(1024, 8, 32_000, 16)
 LLAMA_16M = _llama(384, 8, 6_144, 6) | {"num_key_value_heads": 6, "tie_word_embeddings": True}
+LLAMA_40M = _llama(512, 6, 16_000) | {"num_key_value_heads": 8}
+ATTENTION = {"kind": "lora", "rank": 8, "targets": ["q_proj", "v_proj"], "dropout": 0.0}
 APART, AGAIN = {"packing": False}, {"gradient_checkpointing": True}
 SETTINGS = {
     one.name: one
@@ -71,6 +76,9 @@ SETTINGS = {
         Setting("120 M Llama of a large vocabulary, LoRA", _llama(384, 12, 128_256), {"method": LORA}, 2048),
         Setting("160 M Llama, QLoRA", LLAMA_160M, {"method": QLORA}, 2048),
         Setting("160 M Llama, full, computed again", LLAMA_160M, {"method": FULL}, 2048, compute=AGAIN),
+        Setting("40 M Llama, LoRA of attention", LLAMA_40M, {"method": ATTENTION}, 3072, 768, 260),
+        Setting("40 M Llama, full", LLAMA_40M, {"method": FULL}, 1536, 512, 90),
+        Setting("GPT-2 shape of 4 layers, QLoRA", {"model_type": "gpt2", "n_layer": 4}, {"method": QLORA}, 3072),
     )
 }
 
@@ -86,9 +94,9 @@ def main() -> None:
     rows = [_row(SETTINGS[name]) for name in asked.names or SETTINGS]
     if asked.names:
         return print(machine.table(rows))
-    worst = max(abs(float(str(row["planned / measured"])) - 1) for row in rows)
+    off = [abs(float(str(row["planned / measured"])) - 1) for row in rows]
     machine.publish("plan_memory", "# Peak memory, planned and measured", machine.describe(["torch", "transformers", "peft", "bitsandbytes"]),
-                    machine.table(rows), f"Furthest off: {worst:.0%}. Memory in MiB, above the idle process.")  # fmt: skip
+                    machine.table(rows), f"Furthest off: {max(off):.0%}; of those that nothing was fitted to (from the {FITTED + 1}th on): {max(off[FITTED:]):.0%}. Memory in MiB, above the idle process.")  # fmt: skip
     return None
 
 

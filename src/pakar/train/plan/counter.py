@@ -21,7 +21,7 @@ class Moment(NamedTuple):
         activations: Alive when the part began: kept for the backward pass.
         gradients: Of weights, so far.
         working: On top of these, while the part computes.
-        pieces: Most of all this that was alive at one time in pieces too small to be mapped apart.
+        pieces: Most of all this that was alive at one time in pieces that the heap holds, in this pass or a smaller one.
     """
 
     activations: float
@@ -75,7 +75,7 @@ class Counter:
         size = int(storage.nbytes())
         self._seen.add(storage)
         self.live += size
-        self.pieces += size if size < LARGE else 0
+        self.pieces += _in_heap(size)
         weakref.finalize(storage, self._gone, size)
         if self._now is None:
             return
@@ -100,7 +100,14 @@ class Counter:
 
     def _gone(self, size: int) -> None:
         self.live -= size
-        self.pieces -= size if size < LARGE else 0
+        self.pieces -= _in_heap(size)
+
+
+def _in_heap(size: int) -> int:
+    """Bytes that a piece takes in the heap of the C library. Large ones are mapped apart; but what is up to twice too large now
+    is just small enough in a shorter pass, and the heap keeps the room.
+    """
+    return min(size, LARGE) if size < 2 * LARGE else 0
 
 
 class Counting(TorchDispatchMode):  # type: ignore[no-untyped-call]

@@ -24,8 +24,8 @@ MASTER = 4
 """Bytes of a weight that is trained, of its gradient, and of each of its two moments in 32 bits."""
 LIBRARIES = 80 * 2**20
 """What torch's libraries take on a CPU when they begin to compute: code that is read in, modules that are imported."""
-HOLES = 0.8
-"""Freed memory between living pieces of glibc's heap, as a share of these: fitted to two trainings, see docs/planning.md."""
+HOLES = 0.95
+"""Freed memory between living pieces of glibc's heap, as a share of these: fitted to eight trainings, see docs/planning.md."""
 
 
 class Component(NamedTuple):
@@ -169,7 +169,7 @@ def _cpu_libraries(pieces: float, precision: torch.dtype) -> list[Component]:
         Component(
             "holes in the heap",
             round(HOLES * pieces),
-            f"{HOLES:.0%} of what is in pieces below {allocator.LARGE >> 20} MiB",
+            f"{HOLES:.0%} of what is in pieces below {allocator.LARGE >> 20} MiB, also in shorter passes",
         ),
     ]
 
