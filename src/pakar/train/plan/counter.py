@@ -104,8 +104,10 @@ class Counter:
 
 
 def _in_heap(size: int) -> int:
-    """Bytes that a piece takes in the heap of the C library. Large ones are mapped apart; but what is up to twice too large now
-    is just small enough in a shorter pass, and the heap keeps the room.
+    """Bytes that a piece takes in the heap of the C library.
+
+    Large ones are mapped apart. But what is up to twice too large now is just small enough in a shorter pass, and the heap keeps
+    the room.
     """
     return min(size, LARGE) if size < 2 * LARGE else 0
 
