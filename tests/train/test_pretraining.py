@@ -10,8 +10,10 @@ import pytest
 
 from pakar import files, shards
 from pakar.conversation import Message
-from pakar.errors import RecipeError
+from pakar.errors import RecipeError, UserError
 from pakar.models.prompt import renderer
+from pakar.recipe import Full, Model, Prepare, Recipe, Source, Train
+from pakar.recipe.model import Llama
 from pakar.run import Run
 from pakar.train import stage
 from tests import tiny
@@ -80,3 +82,14 @@ def test_muon_is_not_spread_over_processes(tmp_path: Path, tiny_base: Path) -> N
     run = make_run(tmp_path, tiny_base, launch={"kind": "processes", "count": 2, "sharding": "full"})
     with pytest.raises(RecipeError, match="whole matrices, as Muon needs them, cannot be spread"):
         stage.train(run)
+
+
+def test_whoever_has_prepared_nothing_is_told_so_and_not_of_a_missing_base(tmp_path: Path) -> None:
+    whole = Recipe(
+        name="q",
+        model=Model(architecture=Llama(layers=1)),
+        train=Train(method=Full()),
+        prepare=Prepare(sources=(Source(path="a.csv"),)),
+    )
+    with pytest.raises(UserError, match="prepare"):
+        stage.train(Run(tmp_path / "q", whole))

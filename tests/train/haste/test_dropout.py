@@ -67,3 +67,16 @@ def test_compiled_layers_of_one_input_drop_places_of_their_own() -> None:
     for way in (two, torch.compile(two, backend="aot_eager_decomp_partition")):
         one, other = way(torch.ones(64, 64, requires_grad=True))
         assert not torch.equal(one, other)
+
+
+@pytest.mark.parametrize("share", [0.2, 0.7])
+def test_how_numbers_lie_in_memory_does_not_decide_which_are_dropped(share: float) -> None:
+    x, seed = torch.ones(30, 40), dropout.seed()
+    left = dropout.dropped(x.t().contiguous().t(), seed, share)
+    assert left.is_contiguous()
+    assert torch.equal(left, dropout.dropped(x, seed, share))
+
+
+def test_of_nothing_nothing_is_dropped() -> None:
+    nothing = torch.ones(0, 5)
+    assert dropout.drop(nothing, 0.1)[0].shape == dropout.dropped(nothing, dropout.seed(), 0.1).shape == nothing.shape

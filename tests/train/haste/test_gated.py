@@ -4,10 +4,13 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import GemmaConfig, LlamaConfig, PretrainedConfig, Qwen2Config
+from transformers import BitNetConfig, GemmaConfig, LlamaConfig, PretrainedConfig, Qwen2Config
+from transformers.models.bitnet.modeling_bitnet import BitNetMLP
 from transformers.models.gemma.modeling_gemma import GemmaMLP
 from transformers.models.llama.modeling_llama import LlamaMLP
 from transformers.models.qwen2.modeling_qwen2 import Qwen2MLP
+from transformers.models.t5gemma.configuration_t5gemma import T5GemmaModuleConfig
+from transformers.models.t5gemma.modeling_t5gemma import T5GemmaMLP
 
 from pakar.train.haste import gated
 
@@ -68,6 +71,12 @@ def test_layers_with_another_formula_are_left_alone() -> None:
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return 0.5 * super().forward(x)  # type: ignore[no-any-return, no-untyped-call]
 
-    for module in (layer(GemmaMLP, GemmaConfig(**SMALL)), layer(Scaled, LlamaConfig(**SMALL))):
+    others = (
+        layer(GemmaMLP, GemmaConfig(**SMALL)),
+        layer(Scaled, LlamaConfig(**SMALL)),
+        layer(BitNetMLP, BitNetConfig(**SMALL)),  # has a norm on the way
+        layer(T5GemmaMLP, T5GemmaModuleConfig(**SMALL | {"hidden_activation": "silu", "dropout_rate": 0.5})).eval(),
+    )
+    for module in others:
         gated.hasten(module)
         assert "forward" not in vars(module)

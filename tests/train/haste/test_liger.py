@@ -15,8 +15,12 @@ class _Fused(torch.nn.Module):
     """Stands for a layer that only a GPU can compute."""
 
 
+ASKED: list[dict[str, bool]] = []
+
+
 def _as_liger_does(model: Any, kernels: dict[str, bool]) -> None:
     assert not any(kernels.values()), "loss and positions are left alone"
+    ASKED.append(kernels)
     modeling_llama.LlamaRMSNorm = _Fused  # type: ignore[assignment,misc]
     for layer in model.model.layers:
         layer.input_layernorm.forward = lambda hidden: hidden
@@ -49,3 +53,12 @@ def test_without_liger_nothing_happens() -> None:
     model = tiny.model()
     liger.hasten(model, "cuda")
     assert not any("forward" in vars(module) for module in model.modules())
+
+
+@pytest.mark.usefixtures("installed")
+@pytest.mark.parametrize(("activation", "left"), [("silu", False), ("gelu", True)])
+def test_gated_layers_with_another_activation_are_not_given_to_liger(activation: str, left: bool) -> None:
+    model = tiny.model()
+    model.config.hidden_act = activation
+    liger.hasten(model, "cuda")
+    assert ("swiglu" in ASKED[-1]) is left

@@ -4,11 +4,14 @@ from typing import Any
 
 import pytest
 import torch
+from peft import LoraConfig, inject_adapter_in_model
 from peft.tuners.lora import LoraLayer
+from transformers.pytorch_utils import Conv1D
 
 from pakar import recipe
 from pakar.train import haste
 from pakar.train.adapter import make_trainable
+from pakar.train.settle import set_checkpointing
 from tests import tiny
 
 CPU, OTHER = "cpu", "as on another device"
@@ -105,3 +108,40 @@ def test_layers_of_one_input_keep_one_copy_of_it_for_all() -> None:
     wide = x.untyped_storage().nbytes()
     assert len(outputs) == 2
     assert sum(size >= wide for size in kept.values()) == 1
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch, about its own code
+@pytest.mark.parametrize("kind", ["linear with a bias", "Conv1D", "linear"])
+def test_compiled_layers_have_the_gradients_of_uncompiled_ones(kind: str) -> None:
+    torch.manual_seed(0)
+    made: Any = Conv1D
+    base = made(6, 5) if kind == "Conv1D" else torch.nn.Linear(5, 6, bias=kind != "linear")
+    layer: Any = inject_adapter_in_model(
+        LoraConfig(r=2, target_modules=["0"], init_lora_weights=False, fan_in_fan_out=kind == "Conv1D"),
+        torch.nn.Sequential(base),
+    )
+    haste.hasten(layer, OTHER)
+    x = torch.randn(2, 7, 5, requires_grad=True)
+
+    def gradients(way: Any) -> list[torch.Tensor]:
+        result = way(x)
+        trained = [weight for weight in layer.parameters() if weight.requires_grad]
+        return [result.detach(), *torch.autograd.grad((result * torch.arange(6)).sum(), [x, *trained])]
+
+    expected = gradients(layer)
+    for one, other in zip(gradients(torch.compile(layer, backend="aot_eager", dynamic=True)), expected, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+@pytest.mark.parametrize("device", [CPU, OTHER])
+def test_activations_computed_again_drop_the_same_places(device: str) -> None:
+    model: Any = adapted(dropout=0.3).train()
+    haste.hasten(model, device)
+    found = []
+    for again in (False, True):
+        set_checkpointing(model, on=again)
+        model.zero_grad()
+        torch.manual_seed(3)
+        found.append([tensor.clone() for tensor in outcome(model)])
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other)

@@ -47,3 +47,9 @@ def test_a_layer_norm_under_autocast_stays_in_16_bits() -> None:
         found = layer(x)
     assert found.dtype == torch.bfloat16
     torch.testing.assert_close(found.float(), expected, rtol=0.01, atol=0.01)
+
+
+def test_on_other_devices_only_rms_norms_take_the_short_way() -> None:
+    layers = torch.nn.ModuleList([LlamaRMSNorm(8), torch.nn.LayerNorm(8)])
+    norms.hasten(layers, "cuda")
+    assert ["forward" in vars(layer) for layer in layers] == [True, False]

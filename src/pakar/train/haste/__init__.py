@@ -17,7 +17,7 @@ def hasten(model: torch.nn.Module, device: str) -> None:
     Args:
         model: Changed in place.
         device: `cpu`, or another kind: there it is LoRA, RMS norms and gated layers, for the memory that
-            they keep; the others gain nothing.
+            they keep, and Liger's kernels where installed.
     """
     liger.hasten(model, device)
     lora.hasten(model, device)

@@ -27,7 +27,10 @@ def places(x: torch.Tensor, share: float) -> torch.Tensor | None:
 
 
 def seed() -> torch.Tensor:
-    """From torch's generator; [], int64, on the CPU. A draw of torch's own, because compilers take two others with one input for one."""
+    """From torch's generator; [], int64, on the CPU.
+
+    Drawn outside the operators below: a compiler makes one of two calls with the same input, which would give two layers one mask.
+    """
     return torch.randint(2**63 - 1, ())
 
 
@@ -61,7 +64,7 @@ def draws(count: int, share: float) -> int:
     k draws miss a place with the chance (1 - 1/n)^k, which is e^(-k/n) for large n. k is a whole number and at least one, so the
     share is coarse for tensors of less than a few hundred numbers; those of a training have many thousands.
     """
-    return max(1, int(count * -math.log1p(-share)))
+    return max(min(1, count), int(count * -math.log1p(-share)))
 
 
 def _forward(self: Any, x: torch.Tensor) -> torch.Tensor:
@@ -89,7 +92,8 @@ def dropped(x: torch.Tensor, seed: torch.Tensor, share: float) -> torch.Tensor:
     if x.device.type == "cpu" and share <= MOST:
         return emptied(x, torch.from_numpy(_evenly(np.random.SFC64(int(seed)), draws(x.numel(), share), x.numel())))
     generator = torch.Generator(x.device).manual_seed(int(seed))
-    return x * torch.empty_like(x, dtype=torch.bool).bernoulli_(1 - share, generator=generator)
+    kept = torch.empty(x.shape, dtype=torch.bool, device=x.device).bernoulli_(1 - share, generator=generator)
+    return x.contiguous() * kept
 
 
 @torch.library.custom_op("pakar::places", mutates_args=())

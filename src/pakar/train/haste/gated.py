@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 from collections.abc import Iterator
 from types import MethodType
 from typing import Any
@@ -21,14 +22,14 @@ _IN_CACHE = 2**18
 def hasten(model: torch.nn.Module) -> None:
     """Let layers that compute down(silu(gate(x)) · up(x)) and nothing else take the short way."""
     for module in model.modules():
-        if all(name in module._modules for name in _PARTS) and _is_plain(module):
+        if set(module._modules) == set(_PARTS) and _is_plain(module):
             module.forward = MethodType(_forward, module)
 
 
 def _is_plain(module: torch.nn.Module) -> bool:
     """Whether it is so, asked of a small one of its kind: some architectures clip, scale or drop on the way."""
-    if "forward" in vars(module):
-        return False  # somebody has replaced it already
+    if "forward" in vars(module) or len(inspect.signature(module.forward).parameters) != 1:
+        return False  # somebody has replaced it already, or it wants more than one input
     wide = torch.nn.Linear(8, 24, bias=False), torch.nn.Linear(8, 24, bias=False), torch.nn.Linear(24, 8, bias=False)
     for number, layer in enumerate(wide):
         torch.nn.init.normal_(layer.weight, generator=torch.Generator().manual_seed(number))

@@ -12,15 +12,17 @@ from transformers.utils.import_utils import is_liger_kernel_available
 from pakar import progress
 from pakar.train.losses import causal
 
-_OURS = {"rope": False, "cross_entropy": False, "fused_linear_cross_entropy": False}
+_LEFT = {"rope": False, "cross_entropy": False, "fused_linear_cross_entropy": False}
 """The loss is Pakar's own, in chunks; rotary positions could only be replaced for the whole process."""
+_SILU = {"silu", "swish"}
+"""Names of the activation that Liger's SwiGLU computes, whatever the model's own is."""
 
 
 def hasten(model: torch.nn.Module, device: str) -> None:
-    """Let one model's layers take Liger's way; models that are made later keep their own.
+    """Let one model's layers take Liger's way; models of its architecture that are made later keep their own.
 
-    Liger also puts its classes into transformers' module, for all models to come. That is taken back: a model that computes on
-    the CPU, or is only planned, could not use them.
+    Liger also puts its classes into the architecture's module, for all models to come. That is taken back: a model that computes
+    on the CPU, or is only planned, could not use them.
 
     Args:
         model: Changed in place, if Liger knows its architecture.
@@ -32,10 +34,15 @@ def hasten(model: torch.nn.Module, device: str) -> None:
     if not isinstance(base, PreTrainedModel):
         return
     theirs = vars(sys.modules[type(base).__module__])
-    before = dict(theirs)
+    before, replaced = dict(theirs), _replaced(base)
+    left = _LEFT if getattr(base.config, "hidden_act", None) in _SILU else _LEFT | {"swiglu": False}
     try:
-        apply_liger_kernel(base, _OURS)  # type: ignore[no-untyped-call]
+        apply_liger_kernel(base, left)  # type: ignore[no-untyped-call]
     finally:
         theirs.update(before)
-    if any("forward" in vars(module) for module in base.modules()):
+    if _replaced(base) > replaced:
         progress.note("train: norms and gated layers are computed by Liger's kernels, which are installed")
+
+
+def _replaced(model: torch.nn.Module) -> int:
+    return sum("forward" in vars(module) for module in model.modules())

@@ -1,4 +1,4 @@
-"""LoRA's addition in place, on what the base layer gave out."""
+"""LoRA's addition with few passes over memory, and with one copy of its input."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ class _Linear(torch.autograd.Function):
 
 
 class _Addition(torch.autograd.Function):
-    """result + scale / (1 - share) · (dropped x Aᵀ) Bᵀ, written over `result`, which nothing needs any more.
+    """result + scale / (1 - share) · (dropped x Aᵀ) Bᵀ.
 
     What is dropped is drawn anew in the backward pass: only `x` is kept, which layers with one input have in common.
     """
@@ -142,10 +142,9 @@ class _Addition(torch.autograd.Function):
         seed = dropout.seed() if share else None
         ctx.scale, ctx.share, ctx.dtype, ctx.shape = scale / (1 - share), share, first.dtype, x.shape
         low = (_dropped(rows, seed, share) @ a.t()).mul_(ctx.scale)
-        result.view(-1, result.shape[-1]).addmm_(low, b.t())
-        ctx.mark_dirty(result)
         ctx.save_for_backward(rows, a, b, low, seed)
-        return result
+        # Not in place: what a layer with a bias gives out is a view, and compilers lose track of a view that is written over.
+        return torch.addmm(result.reshape(-1, result.shape[-1]), low, b.t()).view(result.shape)
 
     @staticmethod
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:

@@ -106,8 +106,8 @@ class Counter:
 def _in_heap(size: int) -> int:
     """Bytes that a piece takes in the heap of the C library.
 
-    Large ones are mapped apart. But what is up to twice too large now is just small enough in a shorter pass, and the heap keeps
-    the room.
+    Large ones are mapped apart. A piece of up to twice the limit is counted with the limit: in a shorter pass it falls below it,
+    and the heap keeps that room.
     """
     return min(size, LARGE) if size < 2 * LARGE else 0
 

@@ -169,7 +169,7 @@ def _cpu_libraries(pieces: float, precision: torch.dtype) -> list[Component]:
         Component(
             "holes in the heap",
             round(HOLES * pieces),
-            f"{HOLES:.0%} of what is in pieces below {allocator.LARGE >> 20} MiB, also in shorter passes",
+            f"{HOLES:.0%} of what is in pieces that the heap holds",
         ),
     ]
 
