@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import json
 from io import StringIO
@@ -89,6 +90,12 @@ def test_what_does_not_fit_gets_changes_in_order_and_the_last_one_fits(too_large
     text = shown(found)
     assert "Does not fit" in text
     assert f"--set {found.changes[0].override}" in text
+
+
+def test_a_full_disk_does_not_hide_that_memory_is_too_small(too_large: plan.TrainingPlan) -> None:
+    text = shown(dataclasses.replace(too_large, disk=too_large.disk._replace(free=0)))
+    assert "The disk is too small" in text
+    assert "Does not fit" in text
 
 
 def test_a_change_does_what_it_says(too_large: plan.TrainingPlan) -> None:

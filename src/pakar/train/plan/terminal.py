@@ -86,22 +86,19 @@ def _memory(found: TrainingPlan) -> Table:
 
 
 def _verdict(found: TrainingPlan) -> Text:
-    device = found.device
-    if found.disk.total > found.disk.free:
-        return Text(
-            f"The disk is too small: {size(found.disk.total)} are needed, {size(found.disk.free)} are free.",
-            style="bold red",
-        )
+    device, disk = found.device, found.disk
+    wrong = []
+    if disk.total > disk.free:
+        wrong.append(f"The disk is too small: {size(disk.total)} are needed, {size(disk.free)} are free.")
     if not found.fits:
         last = (
             "each on top of those above it:"
             if found.changes
             else "nothing in the recipe would make it fit; take a smaller base model or a larger device."
         )
-        return Text(
-            f"Does not fit {device.name}: {size(found.memory.total)} are needed, {size(device.memory)} are there. What to change, {last}",
-            style="bold red",
-        )
+        wrong.append(f"Does not fit {device.name}: {size(found.memory.total)} are needed, {size(device.memory)} are there. What to change, {last}")  # fmt: skip
+    if wrong:
+        return Text("\n".join(wrong), style="bold red")
     if found.tight:
         return Text(f"Fits {device.name}, but only just.", style="bold yellow")
     return Text(f"Fits {device.name}.", style="bold green")
