@@ -16,6 +16,7 @@ from pakar.models import quantise
 from pakar.models.base import BaseModel, parameter_counts
 from pakar.train import adapter, targets
 from pakar.train.adapter import load_trainable, make_trainable, trainable_weights
+from tests import tiny
 from tests.train import shapes
 
 IDS = torch.randint(6, 12, (4, 16), generator=torch.Generator().manual_seed(1))
@@ -301,3 +302,12 @@ def test_packed_matrices_stored_as_floating_point_hold_the_same_weights(bases: d
     assert not any(parameter.dtype == torch.uint8 for parameter in other.parameters())
     with torch.no_grad():
         assert torch.equal(model(IDS).logits, other(IDS).logits)
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="only Linux tells which files are mapped")
+def test_the_file_of_a_base_in_4_bits_is_let_go_of_once_it_was_read(tmp_path: Path) -> None:
+    path = tiny.save_model(tmp_path / "base")
+    tiny.model().bfloat16().save_pretrained(path)  # in another format it would be copied anyway
+    model = load_trainable(base_models.find(recipe.Model(base=str(path))), recipe.Qlora(), torch.bfloat16)
+    assert quantise.layers(model)
+    assert str(path) not in Path("/proc/self/maps").read_text(encoding="utf-8")

@@ -57,7 +57,9 @@ def load_trainable(
         return make_trainable(base.load(compute, to=to), method)
     unfold = compute if method.compute == "auto" else _FORMATS[method.compute]
     four_bits = FourBits(unfold, double=method.double_quantisation, storage=storage)
-    return make_trainable(base.load(compute, four_bits=four_bits, to=to), method)
+    model = base.load(compute, four_bits=four_bits, to=to)
+    _let_go_of_the_file(model)
+    return make_trainable(model, method)
 
 
 def make_trainable(model: PreTrainedModel, method: Method) -> Trainable:
@@ -109,6 +111,13 @@ def save(model: Trainable, directory: Path, weights: Mapping[str, torch.Tensor] 
     config = directory / "adapter_config.json"
     written = files.read_json(config)  # PEFT writes a set of names in any order; equal runs should leave equal files
     files.write_json(config, {**written, "target_modules": sorted(written["target_modules"])})
+
+
+def _let_go_of_the_file(model: PreTrainedModel) -> None:
+    """Copy the weights that stay as they were: on a CPU they lie in the mapped file, and all that was read of it stays with them."""
+    for parameter in model.parameters():
+        if type(parameter) is torch.nn.Parameter and parameter.device.type == "cpu":
+            parameter.data = parameter.data.clone()
 
 
 def _with_lora(model: PreTrainedModel, method: Adapter) -> PeftModel:

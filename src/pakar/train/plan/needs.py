@@ -106,17 +106,21 @@ class Reckoner:
     def _needs(self, recipe: Recipe, tokens: int, *, checkpointing: bool) -> Needs:
         section, work = recipe.train, self.work(recipe)
         name = self.precision(recipe)
-        rows, width, passes = work.largest(tokens, packed=section.compute.packing)
-        supervised = max(1, round(rows * width * work.learnt))
-        one = dry_run.Pass(rows, width, supervised, FORMATS[name], checkpointing, passes > 1, self.device.kind)
-        taken = peak(
-            self.weights(section.method), self._dry_run(section.method, one),
-            section=section, precision=FORMATS[name], device=self.device,
-        )  # fmt: skip
+        largest = work.largest(tokens, packed=section.compute.packing)
         whole = made_whole(
             self.weights(section.method), int(self.base.config.num_hidden_layers), section, FORMATS[name]
         )
-        return Needs(Setting(name, rows, width, passes, checkpointing), memory_of(taken, whole, self.spread(recipe)))
+        found = []
+        for rows, width, later in largest.shapes:
+            supervised = max(1, round(rows * width * work.learnt))
+            one = dry_run.Pass(rows, width, supervised, FORMATS[name], checkpointing, later, self.device.kind)
+            taken = peak(
+                self.weights(section.method), self._dry_run(section.method, one),
+                section=section, precision=FORMATS[name], device=self.device,
+            )  # fmt: skip
+            setting = Setting(name, rows, width, largest.passes, checkpointing)
+            found.append(Needs(setting, memory_of(taken, whole, self.spread(recipe))))
+        return max(found, key=lambda needs: needs.memory.total)
 
     def _dry_run(self, method: Method, one: dry_run.Pass) -> Mapping[str, Moment]:
         key = (method.model_dump_json(), one)

@@ -31,23 +31,36 @@ class Lengths(NamedTuple):
     learnt: float
 
 
-class Largest(NamedTuple):
-    """The largest pass of a training.
+class Shape(NamedTuple):
+    """Of a pass.
 
     Attributes:
-        rows: Of the pass.
-        width: Tokens in each row, padding included.
-        passes: Of the step with most of them.
+        rows: How many.
+        width: Tokens in each, padding included.
+        later: Whether another pass of its step came before it, whose gradients are there.
     """
 
     rows: int
     width: int
-    passes: int
+    later: bool
 
     @property
     def tokens(self) -> int:
         """Padding included."""
         return self.rows * self.width
+
+
+class Largest(NamedTuple):
+    """The largest passes of a training.
+
+    Attributes:
+        shapes: One or two of which the one that needs most memory is: the largest that follows another pass, and the largest
+            that begins a step, if it is larger.
+        passes: Of the step with most of them.
+    """
+
+    shapes: tuple[Shape, ...]
+    passes: int
 
 
 @dataclass(frozen=True)
@@ -104,7 +117,7 @@ class Workload:
         return None if self.rows is None else self.epochs * self.rows * self.row_tokens
 
     def largest(self, most_tokens: int, *, packed: bool) -> Largest:
-        """The largest pass when the loop lays these rows out, with at most `most_tokens` positions in each pass."""
+        """The largest passes when the loop lays these rows out, with at most `most_tokens` positions in each."""
         batch = self.batch_size
         plan = (
             BatchPlan(self.lengths, batch, seed=0)
@@ -116,8 +129,13 @@ class Workload:
         laid_out = [
             packing.passes(members, self.lengths, most_tokens=most_tokens, packed=packed) for members in longest_first
         ]
-        worst = max((one for step in laid_out for one in step), key=lambda one: (one.width * len(one.rows), one.width))
-        return Largest(len(worst.rows), worst.width, max(map(len, laid_out)))
+        begins, follows = (
+            [Shape(len(one.rows), one.width, later) for step in laid_out for one in (step[1:] if later else step[:1])]
+            for later in (False, True)
+        )
+        first, later = max(begins, key=_size_of), max(follows, key=_size_of, default=None)
+        found = (first,) if later is None else (later,) if later.tokens >= first.tokens else (first, later)
+        return Largest(found, max(map(len, laid_out)))
 
 
 def workload(recipe: Recipe, context_tokens: int, data: Lengths | None) -> Workload:
@@ -143,6 +161,10 @@ def workload(recipe: Recipe, context_tokens: int, data: Lengths | None) -> Workl
         batch_size=batch,
         measured=data is not None,
     )
+
+
+def _size_of(shape: Shape) -> tuple[int, int]:
+    return shape.tokens, shape.width
 
 
 def _rows(batch: int | Tokens, context_tokens: int) -> int:

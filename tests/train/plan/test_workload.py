@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from pakar.train.plan.workload import Shape, Workload
+
+
+def work(lengths: list[int], batch_size: int) -> Workload:
+    return Workload(
+        rows=len(lengths),
+        validation_rows=0,
+        lengths=np.array(lengths),
+        learnt=1.0,
+        epochs=1,
+        batch_size=batch_size,
+        measured=True,
+    )
+
+
+@pytest.mark.parametrize(
+    ("most_tokens", "shapes", "passes"),
+    [
+        (2000, (Shape(16, 104, later=False),), 1),
+        (1000, (Shape(9, 104, later=False), Shape(7, 104, later=True)), 2),
+        (832, (Shape(8, 104, later=True),), 2),
+    ],
+)
+def test_gradients_of_earlier_passes_are_there_only_where_a_pass_follows_another(
+    most_tokens: int, shapes: tuple[Shape, ...], passes: int
+) -> None:
+    found = work([100] * 32, 16).largest(most_tokens, packed=False)
+    assert sorted(found.shapes, key=lambda shape: shape.later) == list(shapes)
+    assert found.passes == passes
