@@ -216,10 +216,10 @@ def test_4_a_tokenizer_without_an_end_is_refused() -> None:
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory, tiny_base: Path) -> Run:
-    """The tiny base model knows no end, and one epoch does not teach it one; the loss falls all the same."""
+    """The tiny base model knows no end, and three epochs do not teach it one; the loss falls all the same."""
     run = begun(
         tmp_path_factory.mktemp("trained"), tiny_base, tiny.pairs(30),
-        "train.validation={answers: 3, patience: 0}", "evaluate.sampling.max_tokens=56", "train.epochs=1",
+        "train.validation={answers: 3, patience: 0}", "evaluate.sampling.max_tokens=56",
     )  # fmt: skip
     prepare(run)
     train(run)

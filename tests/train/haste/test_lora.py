@@ -145,3 +145,11 @@ def test_activations_computed_again_drop_the_same_places(device: str) -> None:
         found.append([tensor.clone() for tensor in outcome(model)])
     for one, other in zip(*found, strict=True):
         torch.testing.assert_close(one, other)
+
+
+@pytest.mark.parametrize("device", [CPU, OTHER])
+def test_what_is_asked_of_layers_before_a_training_draws_nothing_from_torchs_generator(device: str) -> None:
+    model = adapted(dropout=0.1)
+    before = torch.get_rng_state()
+    haste.hasten(model, device)
+    assert torch.equal(torch.get_rng_state(), before)

@@ -30,12 +30,17 @@ def _is_plain(module: torch.nn.Module) -> bool:
     """Whether it is so, asked of a small one of its kind: some architectures clip, scale or drop on the way."""
     if "forward" in vars(module) or len(inspect.signature(module.forward).parameters) != 1:
         return False  # somebody has replaced it already, or it wants more than one input
-    wide = torch.nn.Linear(8, 24, bias=False), torch.nn.Linear(8, 24, bias=False), torch.nn.Linear(24, 8, bias=False)
-    for number, layer in enumerate(wide):
-        torch.nn.init.normal_(layer.weight, generator=torch.Generator().manual_seed(number))
+    small = [_linear(8, 24, seed=0), _linear(8, 24, seed=1), _linear(24, 8, seed=2)]
     probe = copy.copy(module)
-    probe._modules = module._modules | dict(zip(_PARTS, wide, strict=False))
+    probe._modules = module._modules | dict(zip(_PARTS, small, strict=False))
     return alike(probe, lambda x: _forward(probe, x), width=8, dtype=torch.float32)
+
+
+def _linear(into: int, out: int, *, seed: int) -> torch.nn.Linear:
+    """Random weights that leave torch's generator untouched: a training's draws must not depend on what was asked before it."""
+    layer = torch.nn.Linear(into, out, bias=False, device="meta").to_empty(device="cpu")  # "meta" draws nothing
+    torch.nn.init.normal_(layer.weight, generator=torch.Generator().manual_seed(seed))
+    return layer
 
 
 def _forward(self: Any, x: torch.Tensor) -> torch.Tensor:
