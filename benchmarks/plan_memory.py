@@ -89,6 +89,8 @@ def main() -> None:
     parser.add_argument("--step", choices=("make", "plan", "train"))
     parser.add_argument("--folder", type=Path)
     asked = parser.parse_args()
+    if asked.step == "train":
+        allocator.begin_again()
     if asked.step:
         return print(json.dumps(_STEPS[asked.step](SETTINGS[asked.names[0]], asked.folder)))
     rows = [_row(SETTINGS[name]) for name in asked.names or SETTINGS]

@@ -26,7 +26,7 @@ weight = torch.ones(64, 64, dtype=torch.bfloat16)
 def taken(sizes):
     for size in sizes:
         torch.ones(size, 64, dtype=torch.bfloat16) @ weight
-    allocator.hand_back(8)
+    allocator.hand_back()
     return libc.mallinfo2().used + libc.mallinfo2().mapped
 
 first = taken(range(8, 168, 8))
@@ -44,3 +44,59 @@ def test_products_of_ever_new_shapes_stop_taking_memory() -> None:
     }
     assert grown["bounded"] < 2**20
     assert grown["free"] > 100 * 2**18
+
+
+COMES_AND_GOES = """
+import ctypes, sys, torch
+from pakar.train import allocator
+
+if sys.argv[1] == "compact":
+    allocator.begin_again()
+    allocator.keep_compact()
+top = ctypes.CDLL(None).sbrk
+top.restype = ctypes.c_void_p
+first, kept = top(0), []
+for _ in range(20):
+    large = []
+    for _ in range(10):
+        large.append(torch.empty(3 * 2**20, dtype=torch.uint8))
+        kept.append(torch.empty(1))  # stays
+    del large
+print((top(0) - first) / 2**20)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks glibc")
+def test_small_pieces_that_stay_leave_no_holes_where_large_ones_come_and_go() -> None:
+    script = [sys.executable, "-c", COMES_AND_GOES]
+    env = os.environ | {"MALLOC_MMAP_THRESHOLD_": str(32 * 2**20)}
+    taken = {
+        how: float(subprocess.run([*script, how], check=True, capture_output=True, env=env).stdout)
+        for how in ("compact", "free")
+    }
+    assert taken["compact"] < 1.2 * 30
+    assert taken["free"] > 2 * 30
+
+
+BEGUN = """
+import os, sys
+from pakar.train import allocator
+
+print(os.getpid(), flush=True)
+allocator.begin_again()
+print(os.getpid(), os.environ.get("GLIBC_TUNABLES"), sys.argv[1:], flush=True)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks glibc")
+@pytest.mark.parametrize("given", [None, "glibc.malloc.arena_max=2"])
+def test_a_program_begins_again_once_as_the_same_process_with_the_same_arguments(given: str | None) -> None:
+    env = {name: value for name, value in os.environ.items() if name != "GLIBC_TUNABLES"}
+    if given:
+        env["GLIBC_TUNABLES"] = given
+    done = subprocess.run(
+        [sys.executable, "-c", BEGUN, "a b", "--c"], check=True, capture_output=True, text=True, env=env
+    )
+    first, again, rest = done.stdout.splitlines()
+    assert first == again
+    assert rest == f"{first} {given or ''} ['a b', '--c']"

@@ -68,3 +68,10 @@ def test_little_is_padded_where_lengths_are_like_those_of_questions_and_answers(
 def test_a_sequence_over_the_limit_goes_alone(most: int, rows: list[int]) -> None:
     done = packing.passes([0, 1], np.array([20, 24], dtype=np.int64), most_tokens=most)
     assert [len(one.rows) for one in done] == rows
+
+
+def test_rows_are_packed_no_wider_than_where_attention_is_cheap() -> None:
+    lengths = np.random.default_rng(0).integers(150, 500, 64).astype(np.int64)
+    done = [one for at in range(0, 64, 16) for one in packing.passes(range(at, at + 16), lengths, most_tokens=4096)]
+    assert max(one.width for one in done) <= 512
+    assert packing.passes([0], np.array([600], dtype=np.int64), most_tokens=4096)[0].width == 600

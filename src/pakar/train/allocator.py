@@ -1,49 +1,87 @@
-"""Memory of the C library and of torch's libraries on a CPU, kept within bounds: else a training takes more and more of it."""
+"""Memory of the C library and of torch's libraries on a CPU, kept within bounds: else a training takes more and more of it.
+
+Where tensors of some MiB come and go, glibc's heap fills with holes that fit nothing. torch asks for addresses that are multiples
+of 64, so glibc cuts a few dozen bytes off at both ends of each such piece. Small pieces take these at once, above all by way of
+its caches, which hand out first what was freed last; they stay, and when the large piece is freed, its hole is too small for
+another one of its size. Two things end that: no such caches, and a store of small pieces, which glibc takes before the cut-offs.
+docs/decisions/0010-a-heap-without-holes.md tells what both do.
+"""
 
 from __future__ import annotations
 
 import ctypes
 import os
 import platform
+import sys
 from functools import cache
 
-_THRESHOLD_PARAMETER = -3  # M_MMAP_THRESHOLD of glibc's malloc.h
-LARGE = 4 * 2**20
-"""Bytes from which on a piece of memory is mapped apart, and returned to the system when it is freed."""
+_TUNABLES, _NO_CACHE = "GLIBC_TUNABLES", "glibc.malloc.tcache_count=0"
+_FAST, _TRIM_THRESHOLD, _MMAP_THRESHOLD = 1, -1, -3  # M_MXFAST and others of glibc's malloc.h
+_LARGE = 32 * 2**20
+"""Bytes from which on a piece is mapped apart, and paged in anew each time: the most that glibc allows."""
+_KEPT = 2**31 - 1
+"""Bytes that the heap may keep at its end."""
+_SMALL, _STORED = range(24, 140, 16), 2000
+"""Sizes of small pieces, in bytes, and how many of each are stored."""
 DESCRIPTIONS = 128
 """Matrix products that torch and oneDNN remember how to compute. A pass has some forty shapes of them, so each is prepared once a pass."""
 DESCRIPTION_BYTES = 560 * 2**10
 """What oneDNN 3.12 keeps for each in bfloat16: about 262 KiB in torch's cache, and 278 in its own."""
-_EVERY = 8
 CAPACITIES = ("LRU_CACHE_CAPACITY", "ONEDNN_PRIMITIVE_CACHE_CAPACITY")
 
 
+def begin_again() -> None:
+    """Start this program again as it was started, without glibc's cache of small pieces, which can be left out only then.
+
+    Returns in the program that has begun again, whose own children do not inherit the setting; and where there is no glibc.
+    """
+    asked = [one for one in os.environ.get(_TUNABLES, "").split(":") if one]
+    if _NO_CACHE in asked:
+        asked.remove(_NO_CACHE)
+        os.environ[_TUNABLES] = ":".join(asked)
+    elif _glibc() is not None and sys.executable:
+        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], os.environ | without_cache())  # noqa: S606 - itself
+
+
+def without_cache() -> dict[str, str]:
+    """The environment variable that a process must be started with."""
+    return {_TUNABLES: ":".join(one for one in (os.environ.get(_TUNABLES, ""), _NO_CACHE) if one)}
+
+
 def keep_compact() -> bool:
-    """Bound what is kept for reuse, for the rest of this process; True if the C library maps large pieces apart.
+    """Bound what is kept for reuse, for the rest of this process; True if the C library can be told so.
 
     To be called before the first matrix product. Both caches of ready products hold 1,024 of them unless told otherwise, and
-    passes of many shapes fill them: in 24 steps of training the bundled starter model what malloc held between steps grew from
-    66 to 551 MiB; with 128 of them it stayed at 80 MiB, for no more processor time.
-
-    glibc raises its limit for large pieces by itself, up to 32 MiB, as they are freed. Passes of many shapes then leave holes
-    in the heap that fit nothing: in 20 steps of the same training the process came to hold 726 MiB above the idle one, and
-    615 MiB with this limit, for 3 % more processor time (one trial each on a busy machine).
+    passes of many shapes fill them: in 24 steps of training a model of 3.8 million weights what malloc held between steps grew
+    from 66 to 551 MiB; with 128 of them it stayed at 80 MiB, for no more processor time.
     """
     for name in CAPACITIES:
         os.environ.setdefault(name, str(DESCRIPTIONS))
     libc = _glibc()
-    return libc is not None and bool(libc.mallopt(_THRESHOLD_PARAMETER, LARGE))
+    if libc is None:
+        return False
+    hand_back()
+    _store_small_pieces()
+    settings = {_FAST: 0, _MMAP_THRESHOLD: _LARGE, _TRIM_THRESHOLD: _KEPT}
+    return all(libc.mallopt(name, value) for name, value in settings.items())
 
 
-def hand_back(step: int) -> None:
-    """Return the holes in glibc's heap to the system after every eighth step; else they grow with the number of steps.
-
-    A step gets them back page by page, which in every pass of a small model took 14 % of the processor time (one trial on a
-    busy machine); now and then it should cost an eighth of that or less, which has not been measured.
-    """
+def hand_back() -> None:
+    """Return what is free in glibc's heap to the system: when a training begins, and when it is over."""
     libc = _glibc()
-    if libc is not None and step % _EVERY == 0:
+    if libc is not None:
         libc.malloc_trim(0)
+
+
+@cache
+def _store_small_pieces() -> None:
+    """Every second one is free, and never grows together with another; the rest, some 2 MB, stay as they are."""
+    libc = ctypes.CDLL(None)
+    libc.malloc.restype, libc.free.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
+    for size in _SMALL:
+        pieces = [libc.malloc(size) for _ in range(2 * _STORED)]
+        for piece in pieces[::2]:
+            libc.free(piece)
 
 
 @cache

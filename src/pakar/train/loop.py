@@ -16,7 +16,7 @@ import numpy.typing as npt
 import torch
 
 from pakar.errors import UserError
-from pakar.train import allocator, memory, packing
+from pakar.train import memory, packing
 from pakar.train.batches import collate, idle_batch
 from pakar.train.checkpoint import TrainState
 from pakar.train.launch import sharding
@@ -125,7 +125,6 @@ def _step(training: Training) -> StepRecord:
     training.optimizer.step()
     training.optimizer.zero_grad()
     state.step += 1
-    allocator.hand_back(state.step)
     state.tokens += supervised
     seconds = time.monotonic() - started
     record: StepRecord = {

@@ -13,6 +13,8 @@ _MULTIPLE = 8
 
 _WIDTHS = (1.0, 1.125, 1.25, 1.375, 1.5, 1.75, 2.0)
 """Widths that are tried, in widths of the longest sequence: a wider row has less left over at its end."""
+_WIDEST = 512
+"""Rows are not made wider than this by packing: what attention keeps for a token grows with the width, and so does its time."""
 _ATTENTION = 2048
 """Width at which attention costs as much as all matrix products, about; it costs the square of the width."""
 _BLOCK = 256
@@ -62,7 +64,7 @@ def _next_pass(
     narrowest = _rounded(int(lengths[ordered[0]]))
     widths = sorted({_rounded(int(narrowest * factor)) for factor in _WIDTHS}) if packed else [narrowest]
     found = []
-    for width in (width for width in widths if width == narrowest or width <= most_tokens):
+    for width in (width for width in widths if width == narrowest or width <= min(most_tokens, _WIDEST)):
         rows, left = _fill(ordered, lengths, width=width, most_rows=max(1, most_tokens // width), packed=packed)
         tokens = sum(int(lengths[member]) for row in rows for member in row)
         cost = width * len(rows) * (1 + width / _ATTENTION) / tokens

@@ -127,6 +127,7 @@ def fit(run: Run, team: Team) -> None:
         _write_model(run, model, base, best)
         files.write_json(run.training_file, _with_endings(run, training, base) | looked)
     team.wait()
+    allocator.hand_back()
 
 
 def _load(base: BaseModel, section: recipe.Train, team: Team) -> Trainable:

@@ -12,7 +12,6 @@ from pakar.models.architecture import architecture, empty_model, with_layers
 from pakar.recipe import Full, Lora, Method, Model, Qlora
 from pakar.train import haste
 from pakar.train.adapter import load_trainable
-from pakar.train.allocator import LARGE
 from pakar.train.plan import dry_run
 from pakar.train.plan.counter import Counter, Counting
 from pakar.train.plan.dry_run import BACKWARD, FIRST, LAST, LOSS, Pass
@@ -112,15 +111,3 @@ def test_the_counter_knows_views_gradients_and_what_is_gone() -> None:
     found = counter.moments()["part"]
     assert (counter.live, counter.gradients) == (4000, 4000)  # the gradient alone is left
     assert 8000 <= found.total <= 12100
-
-
-@pytest.mark.parametrize(
-    ("size", "in_heap"), [(LARGE - 1, LARGE - 1), (LARGE, LARGE), (2 * LARGE - 1, LARGE), (2 * LARGE, 0)]
-)
-def test_pieces_count_for_the_heap_as_far_as_a_shorter_pass_would_put_them_there(size: int, in_heap: int) -> None:
-    counter = Counter()
-    piece = torch.empty(size, dtype=torch.uint8, device="meta")
-    counter.add(piece)
-    assert (counter.live, counter.pieces) == (size, in_heap)
-    del piece
-    assert (counter.live, counter.pieces) == (0, 0)

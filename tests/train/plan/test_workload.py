@@ -32,3 +32,9 @@ def test_gradients_of_earlier_passes_are_there_only_where_a_pass_follows_another
     found = work([100] * 32, 16).largest(most_tokens, packed=False)
     assert sorted(found.shapes, key=lambda shape: shape.later) == list(shapes)
     assert found.passes == passes
+
+
+def test_a_wide_pass_of_fewer_tokens_is_looked_at_too() -> None:
+    """Attention may make it the larger one."""
+    found = work([50] * 32 + [400, 400], 17).largest(1000, packed=False)
+    assert {(shape.rows, shape.width) for shape in found.shapes} >= {(2, 400), (17, 56)}

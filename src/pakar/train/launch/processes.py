@@ -23,7 +23,7 @@ import torch.distributed as dist
 from pakar import progress
 from pakar.errors import UserError
 from pakar.run import Run
-from pakar.train import interrupt
+from pakar.train import allocator, interrupt
 from pakar.train.interrupt import InterruptedTrainingError, Stop
 from pakar.train.launch import failure
 
@@ -88,7 +88,7 @@ def _start(directory: Path, rank: int, size: int, port: int) -> subprocess.Popen
 
 
 def _environment(rank: int, size: int, port: int) -> dict[str, str]:
-    """What torchrun would set."""
+    """What torchrun would set, and what bounds memory."""
     threads = max(1, torch.get_num_threads() // size)
     network = _loopback_name()
     return {
@@ -96,6 +96,7 @@ def _environment(rank: int, size: int, port: int) -> dict[str, str]:
         "WORLD_SIZE": str(size), "LOCAL_WORLD_SIZE": str(size),
         "MASTER_ADDR": LOOPBACK, "MASTER_PORT": str(port), "TORCHELASTIC_USE_AGENT_STORE": "True",
         "OMP_NUM_THREADS": str(threads), "PAKAR_PARENT": str(os.getpid()),
+        **allocator.without_cache(),
         **({"GLOO_SOCKET_IFNAME": network, "NCCL_SOCKET_IFNAME": network} if network else {}),
     }  # fmt: skip
 

@@ -11,8 +11,6 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from pakar.train.allocator import LARGE
-
 
 class Moment(NamedTuple):
     """Bytes besides weights and moments, when a part of the step needs most.
@@ -21,13 +19,11 @@ class Moment(NamedTuple):
         activations: Alive when the part began: kept for the backward pass.
         gradients: Of weights, so far.
         working: On top of these, while the part computes.
-        pieces: Most of all this that was alive at one time in pieces that the heap holds, in this pass or a smaller one.
     """
 
     activations: float
     gradients: float
     working: float
-    pieces: float = 0.0
 
     @property
     def total(self) -> float:
@@ -43,11 +39,10 @@ class _Part:
     before_gradients: int
     peak: int
     peak_gradients: int
-    pieces: int = 0
 
     def moment(self) -> Moment:
         activations = self.before - self.before_gradients
-        return Moment(activations, self.peak_gradients, self.peak - self.peak_gradients - activations, self.pieces)
+        return Moment(activations, self.peak_gradients, self.peak - self.peak_gradients - activations)
 
 
 @dataclass
@@ -56,7 +51,6 @@ class Counter:
 
     live: int = 0
     gradients: int = 0
-    pieces: int = 0
     _parts: dict[str, _Part] = field(default_factory=dict)
     _now: _Part | None = None
     _seen: weakref.WeakSet[Any] = field(default_factory=weakref.WeakSet)
@@ -75,12 +69,8 @@ class Counter:
         size = int(storage.nbytes())
         self._seen.add(storage)
         self.live += size
-        self.pieces += _in_heap(size)
         weakref.finalize(storage, self._gone, size)
-        if self._now is None:
-            return
-        self._now.pieces = max(self._now.pieces, self.pieces)
-        if self.live > self._now.peak:
+        if self._now is not None and self.live > self._now.peak:
             self._now.peak, self._now.peak_gradients = self.live, self.gradients
 
     def ignore(self, tensors: Sequence[torch.Tensor]) -> None:
@@ -100,16 +90,6 @@ class Counter:
 
     def _gone(self, size: int) -> None:
         self.live -= size
-        self.pieces -= _in_heap(size)
-
-
-def _in_heap(size: int) -> int:
-    """Bytes that a piece takes in the heap of the C library.
-
-    Large ones are mapped apart. A piece of up to twice the limit is counted with the limit: in a shorter pass it falls below it,
-    and the heap keeps that room.
-    """
-    return min(size, LARGE) if size < 2 * LARGE else 0
 
 
 class Counting(TorchDispatchMode):  # type: ignore[no-untyped-call]

@@ -24,8 +24,8 @@ MASTER = 4
 """Bytes of a weight that is trained, of its gradient, and of each of its two moments in 32 bits."""
 LIBRARIES = 80 * 2**20
 """What torch's libraries take on a CPU when they begin to compute: code that is read in, modules that are imported."""
-HOLES = 0.95
-"""Freed memory between living pieces of glibc's heap, as a share of these: fitted to eight trainings, see docs/planning.md."""
+HOLES = 0.1
+"""Freed memory between living pieces of glibc's heap, as a share of what comes and goes: see docs/planning.md."""
 
 
 class Component(NamedTuple):
@@ -90,8 +90,7 @@ def peak(
     lasts = lasting(weights, section, precision)
     if device.kind == "gpu":
         return Memory((*lasts, *passing, _gpu_libraries(worst.total)), when)
-    pieces = max(part.pieces for part in moments.values())
-    return Memory((*lasts, *passing, *_cpu_libraries(pieces, precision)), when)
+    return Memory((*lasts, *passing, *_cpu_libraries(worst.total, precision)), when)
 
 
 def lasting(weights: Weights, section: Train, precision: torch.dtype) -> list[Component]:
@@ -161,15 +160,15 @@ def _gpu_libraries(passing: float) -> Component:
     )
 
 
-def _cpu_libraries(pieces: float, precision: torch.dtype) -> list[Component]:
+def _cpu_libraries(passing: float, precision: torch.dtype) -> list[Component]:
     known = allocator.DESCRIPTIONS * allocator.DESCRIPTION_BYTES if precision == torch.bfloat16 else 0
     named = f", {allocator.DESCRIPTIONS} matrix products × {allocator.DESCRIPTION_BYTES >> 10} KiB" if known else ""
     return [
         Component("libraries", LIBRARIES + known, f"{LIBRARIES >> 20} MiB of their code and modules{named}"),
         Component(
             "holes in the heap",
-            round(HOLES * pieces),
-            f"{HOLES:.0%} of what is in pieces that the heap holds",
+            round(HOLES * passing),
+            f"{HOLES:.0%} of what comes and goes",
         ),
     ]
 

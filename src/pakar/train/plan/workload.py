@@ -49,13 +49,18 @@ class Shape(NamedTuple):
         """Padding included."""
         return self.rows * self.width
 
+    def covers(self, other: Shape) -> bool:
+        """Whether this one needs as much memory at least: attention keeps the square of the width for each row."""
+        squares, others = self.tokens * self.width, other.tokens * other.width
+        return self.tokens >= other.tokens and squares >= others and self.later >= other.later
+
 
 class Largest(NamedTuple):
     """The largest passes of a training.
 
     Attributes:
-        shapes: One or two of which the one that needs most memory is: the largest that follows another pass, and the largest
-            that begins a step, if it is larger.
+        shapes: Few, among which is the one that needs most memory: those with the most tokens and with the widest attention,
+            of the passes that begin a step and of those that follow another; without what another of them covers.
         passes: Of the step with most of them.
     """
 
@@ -129,12 +134,15 @@ class Workload:
         laid_out = [
             packing.passes(members, self.lengths, most_tokens=most_tokens, packed=packed) for members in longest_first
         ]
-        begins, follows = (
-            [Shape(len(one.rows), one.width, later) for step in laid_out for one in (step[1:] if later else step[:1])]
+        shapes = [
+            Shape(len(one.rows), one.width, later=place > 0) for step in laid_out for place, one in enumerate(step)
+        ]
+        ends = {
+            max((shape for shape in shapes if shape.later == later), key=size, default=shapes[0])
             for later in (False, True)
-        )
-        first, later = max(begins, key=_size_of), max(follows, key=_size_of, default=None)
-        found = (first,) if later is None else (later,) if later.tokens >= first.tokens else (first, later)
+            for size in (_by_tokens, _by_attention)
+        }
+        found = tuple(sorted(one for one in ends if not any(other.covers(one) for other in ends - {one})))
         return Largest(found, max(map(len, laid_out)))
 
 
@@ -163,8 +171,12 @@ def workload(recipe: Recipe, context_tokens: int, data: Lengths | None) -> Workl
     )
 
 
-def _size_of(shape: Shape) -> tuple[int, int]:
+def _by_tokens(shape: Shape) -> tuple[int, int]:
     return shape.tokens, shape.width
+
+
+def _by_attention(shape: Shape) -> tuple[int, int]:
+    return shape.tokens * shape.width, shape.tokens
 
 
 def _rows(batch: int | Tokens, context_tokens: int) -> int:
