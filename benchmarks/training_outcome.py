@@ -4,7 +4,8 @@
 
 The bundled starter learns the bundled example with LoRA, three seeds each. Both adapters are measured by the same code:
 mean negative log-likelihood, in nats per token of the answers, of pairs that were kept back. TRL runs without packing and in
-float32; Pakar as it would by itself.
+float32; Pakar as it would by itself. Neither warms up: the first step of a warm-up has rate zero in transformers, so that TRL would
+learn from one step of 24 less.
 """
 
 from __future__ import annotations
@@ -60,10 +61,10 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as name:
             place = Path(name)
             recipe = recipe_for(inputs.STARTER, inputs.write_csv(place / "pairs.csv", learnt), learning_rate=RATE, epochs=EPOCHS,
-                                schedule={"kind": "cosine", "warmup": 0.05}, optimizer={"kind": "adamw", "weight_decay": 0.0})  # fmt: skip
+                                schedule={"kind": "cosine", "warmup": 0.0}, optimizer={"kind": "adamw", "weight_decay": 0.0})  # fmt: skip
             ours.append(validation_loss(pakar(place, "ours", {**recipe, "seed": seed}) / "train" / "model", held))
             settings = {
-                "num_train_epochs": EPOCHS, "per_device_train_batch_size": BATCH, "learning_rate": RATE, "bf16": False, "warmup_steps": 0.05,
+                "num_train_epochs": EPOCHS, "per_device_train_batch_size": BATCH, "learning_rate": RATE, "bf16": False, "warmup_steps": 0,
                 "lr_scheduler_type": "cosine", "gradient_checkpointing": False, "weight_decay": 0.0,
             }  # fmt: skip
             conversations = inputs.write_conversations(place / "pairs.jsonl", learnt)
