@@ -80,7 +80,8 @@ def test_the_starter_in_four_bits_takes_at_most_six_tenths_of_a_byte_per_weight(
     model = base.load(torch.bfloat16, four_bits=FourBits(torch.bfloat16, double=double))
     taken, weights = quantise.stored_bytes(model)
     config = base.load().config
-    per_layer = 4 * config.hidden_size**2 + 3 * config.hidden_size * config.intermediate_size
+    shared = config.num_key_value_heads / config.num_attention_heads
+    per_layer = (2 + 2 * shared) * config.hidden_size**2 + 3 * config.hidden_size * config.intermediate_size
     assert weights == config.num_hidden_layers * per_layer
     assert 0.5 * weights < taken <= most * weights
 

@@ -24,7 +24,7 @@ MASTER = 4
 """Bytes of a weight that is trained, of its gradient, and of each of its two moments in 32 bits."""
 LIBRARIES = 80 * 2**20
 """What torch's libraries take on a CPU when they begin to compute: code that is read in, modules that are imported."""
-HOLES = 0.1
+HOLES = 0.18
 """Freed memory between living pieces of glibc's heap, as a share of what comes and goes: see docs/planning.md."""
 
 
