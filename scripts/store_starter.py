@@ -35,11 +35,20 @@ def store(model: Path, out: Path) -> int:
         path.unlink()
     for name, content in copies.items():
         (out / name).write_bytes(content)
+    _set(out / "tokenizer_config.json", is_local=None, local_files_only=None)  # of the place where it was saved
     if _bytes(out) + 2 * sum(weight.numel() for weight in weights.values()) < MOST_BYTES:
         save_file({name: weight.bfloat16() for name, weight in weights.items()}, out / WEIGHTS, {"format": "pt"})
+        (out / WEIGHTS).chmod(0o644)
+        _set(out / "config.json", dtype="bfloat16")
     else:
         eight_bits.write(out, weights)
     return _bytes(out)
+
+
+def _set(path: Path, **values: str | None) -> None:
+    """Values of a JSON file; None takes one away."""
+    content = files.read_json(path) | values
+    files.write_json(path, {name: value for name, value in content.items() if value is not None})
 
 
 def _bytes(out: Path) -> int:

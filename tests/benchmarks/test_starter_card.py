@@ -6,6 +6,7 @@ import re
 
 import pytest
 from benchmarks.machine import ROOT
+from safetensors.torch import load_file
 
 from benchmarks import starter, starter_bits
 from pakar import files
@@ -20,6 +21,13 @@ def test_every_shipped_file_has_the_hash_in_the_card() -> None:
     shipped = [path for path in starter.STARTER.iterdir() if path.is_file() and path.name != "README.md"]
     assert told == {path.name: files.sha256(path) for path in shipped}
     assert sum(path.stat().st_size for path in shipped) <= MOST_BYTES
+
+
+def test_the_configuration_tells_the_number_format_of_the_weights() -> None:
+    told = files.read_json(starter.STARTER / "config.json")["dtype"]
+    assert {str(weight.dtype) for weight in load_file(starter.STARTER / "model.safetensors").values()} == {
+        f"torch.{told}"
+    }
 
 
 def test_the_published_bits_per_byte_come_out_again() -> None:

@@ -3,11 +3,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
 
+from pakar import __main__ as entry
 from pakar.train import allocator
+from pakar.train.launch import processes
 
 PRODUCTS = """
 import ctypes, sys, torch
@@ -82,21 +85,60 @@ BEGUN = """
 import os, sys
 from pakar.train import allocator
 
+{before}
 print(os.getpid(), flush=True)
 allocator.begin_again()
 print(os.getpid(), os.environ.get("GLIBC_TUNABLES"), sys.argv[1:], flush=True)
 """
+OTHER = "glibc.malloc.arena_max=2"
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="asks glibc")
-@pytest.mark.parametrize("given", [None, "glibc.malloc.arena_max=2"])
-def test_a_program_begins_again_once_as_the_same_process_with_the_same_arguments(given: str | None) -> None:
+def begun(given: str | None, before: str = "") -> list[str]:
+    """Lines that are printed before and after."""
     env = {name: value for name, value in os.environ.items() if name != "GLIBC_TUNABLES"}
     if given:
         env["GLIBC_TUNABLES"] = given
-    done = subprocess.run(
-        [sys.executable, "-c", BEGUN, "a b", "--c"], check=True, capture_output=True, text=True, env=env
-    )
-    first, again, rest = done.stdout.splitlines()
+    script = [sys.executable, "-c", BEGUN.format(before=before), "a b", "--c"]
+    return subprocess.run(script, check=True, capture_output=True, text=True, env=env, timeout=60).stdout.splitlines()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks glibc")
+@pytest.mark.parametrize("given", [None, OTHER])
+def test_a_program_begins_again_once_as_the_same_process_with_the_same_arguments(given: str | None) -> None:
+    first, again, rest = begun(given)
     assert first == again
-    assert rest == f"{first} {given or ''} ['a b', '--c']"
+    assert rest == f"{first} {given} ['a b', '--c']"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks glibc")
+def test_where_settings_of_the_c_library_do_not_arrive_it_begins_again_once_all_the_same(tmp_path: Path) -> None:
+    wrapper = tmp_path / "python"
+    wrapper.write_text(f'#!/bin/sh\nexec env -u GLIBC_TUNABLES {sys.executable} "$@"\n', encoding="utf-8")
+    wrapper.chmod(0o755)
+    assert len(begun(None, f"sys.executable = {str(wrapper)!r}")) == 3
+
+
+@pytest.mark.parametrize(
+    ("given", "before"), [("glibc.malloc.tcache_count=3", ""), (None, "sys.executable = '/nowhere'")]
+)
+def test_a_program_goes_on_where_the_user_has_set_the_cache_or_nothing_can_be_started(
+    given: str | None, before: str
+) -> None:
+    first, rest = begun(given, before)
+    assert rest == f"{first} {given} ['a b', '--c']"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "again"), [(["run"], True), (["train"], True), (["evaluate"], False), ([], False)]
+)
+def test_what_trains_begins_again(monkeypatch: pytest.MonkeyPatch, arguments: list[str], again: bool) -> None:
+    called: list[str] = []
+    monkeypatch.setattr(sys, "argv", ["pakar", *arguments])
+    monkeypatch.setattr(allocator, "begin_again", lambda: called.append("again"))
+    monkeypatch.setattr(entry, "main", lambda: called.append("main"))
+    entry.start()
+    assert called == [*(["again"] if again else []), "main"]
+
+
+def test_processes_of_a_team_are_started_without_the_cache() -> None:
+    assert processes._environment(0, 2, 1)["GLIBC_TUNABLES"].endswith("tcache_count=0")

@@ -9,13 +9,15 @@ docs/decisions/0010-a-heap-without-holes.md tells what both do.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import platform
 import sys
 from functools import cache
 
-_TUNABLES, _NO_CACHE = "GLIBC_TUNABLES", "glibc.malloc.tcache_count=0"
+_TUNABLES, _CACHE = "GLIBC_TUNABLES", "glibc.malloc.tcache_count"
+_BEGUN_AGAIN = "PAKAR_BEGUN_AGAIN"
 _FAST, _TRIM_THRESHOLD, _MMAP_THRESHOLD = 1, -1, -3  # M_MXFAST and others of glibc's malloc.h
 _LARGE = 32 * 2**20
 """Bytes from which on a piece is mapped apart, and paged in anew each time: the most that glibc allows."""
@@ -33,23 +35,28 @@ CAPACITIES = ("LRU_CACHE_CAPACITY", "ONEDNN_PRIMITIVE_CACHE_CAPACITY")
 def begin_again() -> None:
     """Start this program again as it was started, without glibc's cache of small pieces, which can be left out only then.
 
-    Returns in the program that has begun again, whose own children do not inherit the setting; and where there is no glibc.
+    Returns in the program that has begun again, whose own children do not inherit the setting. Returns at once where there is
+    no glibc, where that cache is set by the user, and where programs cannot be started.
     """
-    asked = [one for one in os.environ.get(_TUNABLES, "").split(":") if one]
-    if _NO_CACHE in asked:
-        asked.remove(_NO_CACHE)
-        os.environ[_TUNABLES] = ":".join(asked)
-    elif _glibc() is not None and sys.executable:
-        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], os.environ | without_cache())  # noqa: S606 - itself
+    given = os.environ.get(_TUNABLES, "")
+    if os.environ.pop(_BEGUN_AGAIN, "") == str(os.getpid()):  # not a child of such a program, which has another number
+        own = [one for one in given.split(":") if not one.startswith(_CACHE)]
+        os.environ.pop(_TUNABLES, None)
+        os.environ.update({_TUNABLES: ":".join(own)} if any(own) else {})
+    elif _CACHE not in given and _glibc() is not None:
+        marked = os.environ | without_cache() | {_BEGUN_AGAIN: str(os.getpid())}
+        with contextlib.suppress(OSError):
+            os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], marked)  # noqa: S606 - itself
 
 
 def without_cache() -> dict[str, str]:
-    """The environment variable that a process must be started with."""
-    return {_TUNABLES: ":".join(one for one in (os.environ.get(_TUNABLES, ""), _NO_CACHE) if one)}
+    """The environment variable that a process must be started with, unless the user has set that cache."""
+    given = os.environ.get(_TUNABLES, "")
+    return {} if _CACHE in given else {_TUNABLES: ":".join(one for one in (given, f"{_CACHE}=0") if one)}
 
 
-def keep_compact() -> bool:
-    """Bound what is kept for reuse, for the rest of this process; True if the C library can be told so.
+def keep_compact() -> None:
+    """Bound what is kept for reuse, for the rest of this process.
 
     To be called before the first matrix product. Both caches of ready products hold 1,024 of them unless told otherwise, and
     passes of many shapes fill them: in 24 steps of training a model of 3.8 million weights what malloc held between steps grew
@@ -59,11 +66,11 @@ def keep_compact() -> bool:
         os.environ.setdefault(name, str(DESCRIPTIONS))
     libc = _glibc()
     if libc is None:
-        return False
+        return
     hand_back()
     _store_small_pieces()
-    settings = {_FAST: 0, _MMAP_THRESHOLD: _LARGE, _TRIM_THRESHOLD: _KEPT}
-    return all(libc.mallopt(name, value) for name, value in settings.items())
+    for parameter, value in ((_FAST, 0), (_MMAP_THRESHOLD, _LARGE), (_TRIM_THRESHOLD, _KEPT)):
+        libc.mallopt(parameter, value)
 
 
 def hand_back() -> None:
@@ -75,7 +82,7 @@ def hand_back() -> None:
 
 @cache
 def _store_small_pieces() -> None:
-    """Every second one is free, and never grows together with another; the rest, some 2 MB, stay as they are."""
+    """Every second one is free, and never grows together with another; the rest, 1.4 MB, stay as they are."""
     libc = ctypes.CDLL(None)
     libc.malloc.restype, libc.free.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
     for size in _SMALL:

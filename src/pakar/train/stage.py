@@ -80,6 +80,7 @@ def train(run: Run, *, restart: bool = False) -> None:
         resume.check(run.checkpoints_dir, made_from)
         files.write_json(run.training_origin_file, made_from)
         start.train(run, fit)
+        allocator.hand_back()
         facts = files.read_json(run.training_file)
         written = sorted(run.model_dir.glob("*.safetensors"))
         work.outputs = {"model": files.tree_sha256(written, run.model_dir)}
@@ -127,7 +128,6 @@ def fit(run: Run, team: Team) -> None:
         _write_model(run, model, base, best)
         files.write_json(run.training_file, _with_endings(run, training, base) | looked)
     team.wait()
-    allocator.hand_back()
 
 
 def _load(base: BaseModel, section: recipe.Train, team: Team) -> Trainable:

@@ -35,9 +35,10 @@ def test_short_attention_is_the_attention_of_torch() -> None:
         same_as_torch(mask, heads=heads)
 
 
+@pytest.mark.parametrize("heads", [4, 2])
 @pytest.mark.parametrize("how", [{}, {"is_causal": True}, {"is_causal": False}])
-def test_without_a_mask_attention_is_causal_unless_it_is_said_otherwise(how: dict[str, Any]) -> None:
-    same_as_torch(None, **how)
+def test_without_a_mask_attention_is_causal_unless_it_is_said_otherwise(how: dict[str, Any], heads: int) -> None:
+    same_as_torch(None, heads=heads, **how)
 
 
 def same_as_torch(mask: torch.Tensor | None, *, heads: int = 4, **how: Any) -> None:
@@ -47,7 +48,9 @@ def same_as_torch(mask: torch.Tensor | None, *, heads: int = 4, **how: Any) -> N
         torch.testing.assert_close(one, other, rtol=0.05, atol=0.06)
 
 
-@pytest.mark.parametrize(("width", "dropout", "own"), [(512, 0.0, True), (520, 0.0, False), (520, 0.1, True)])
+@pytest.mark.parametrize(
+    ("width", "dropout", "own"), [(512, 0.0, True), (520, 0.0, False), (520, 0.1, True), (520, 0.9, False)]
+)
 def test_wide_rows_go_the_usual_way_where_torch_has_a_blocked_kernel(
     monkeypatch: pytest.MonkeyPatch, width: int, dropout: float, own: bool
 ) -> None:

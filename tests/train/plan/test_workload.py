@@ -38,3 +38,9 @@ def test_a_wide_pass_of_fewer_tokens_is_looked_at_too() -> None:
     """Attention may make it the larger one."""
     found = work([50] * 32 + [400, 400], 17).largest(1000, packed=False)
     assert {(shape.rows, shape.width) for shape in found.shapes} >= {(2, 400), (17, 56)}
+
+
+def test_of_very_wide_rows_and_short_ones_both_are_looked_at() -> None:
+    """Attention over wide rows may keep nothing, and then the pass of short rows is the larger one."""
+    found = work([4096] * 8 + [512] * 64, 8).largest(4096, packed=False)
+    assert {(shape.rows, shape.width) for shape in found.shapes} == {(1, 4096), (8, 512)}

@@ -10,7 +10,7 @@ import torch
 from transformers.integrations.sdpa_attention import repeat_kv, sdpa_attention_forward
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
-from pakar.train.haste.dropout import drop
+from pakar.train.haste.dropout import MOST, drop
 
 SHORT = 512
 """Widest row whose attention is faster as two plain products: measured on an AMD EPYC in bfloat16, forward and backward together,
@@ -57,12 +57,12 @@ def attention(
     form = torch.get_autocast_dtype(query.device.type) if autocast else query.dtype
     dropout, width = how.get("dropout") or 0.0, query.shape[2]
     worthwhile = width == key.shape[2] and (width <= SHORT or dropout) and form == torch.bfloat16
-    unusual = bool(_UNUSUAL & set(how)) or (attention_mask is not None and attention_mask.dtype != torch.bool)
+    unusual = bool(_UNUSUAL & set(how)) or dropout > MOST
+    unusual = unusual or (attention_mask is not None and attention_mask.dtype != torch.bool)
     if not worthwhile or unusual:
         return sdpa_attention_forward(module, query, key, value, attention_mask, **how)
-    if attention_mask is None and (
-        getattr(module, "is_causal", True) if how.get("is_causal") is None else how["is_causal"]
-    ):
+    causal = how.get("is_causal")
+    if attention_mask is None and (getattr(module, "is_causal", True) if causal is None else causal):
         attention_mask = torch.ones((1, 1, width, width), dtype=torch.bool, device=query.device).tril()
     groups = query.shape[1] // key.shape[1]
     key, value = repeat_kv(key, groups).to(form), repeat_kv(value, groups).to(form)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import product
 from typing import NamedTuple
 
 import numpy as np
@@ -12,6 +13,7 @@ from pakar.recipe import Recipe, Tokens
 from pakar.recipe.prepare import NoAugmentation
 from pakar.train import order, packing
 from pakar.train.batches import BatchPlan
+from pakar.train.haste.attention import SHORT
 
 STEPS_LOOKED_AT = 200
 """Steps whose passes are laid out to find the largest one."""
@@ -49,10 +51,15 @@ class Shape(NamedTuple):
         """Padding included."""
         return self.rows * self.width
 
+    @property
+    def short(self) -> bool:
+        """Whether attention may keep the square of the width for each row; for wider ones it depends on device and dropout."""
+        return self.width <= SHORT
+
     def covers(self, other: Shape) -> bool:
-        """Whether this one needs as much memory at least: attention keeps the square of the width for each row."""
-        squares, others = self.tokens * self.width, other.tokens * other.width
-        return self.tokens >= other.tokens and squares >= others and self.later >= other.later
+        """Whether this one needs as much memory at least, however attention is computed."""
+        wider = self.width >= other.width and self.short == other.short
+        return self.tokens >= other.tokens and wider and self.later >= other.later
 
 
 class Largest(NamedTuple):
@@ -60,7 +67,8 @@ class Largest(NamedTuple):
 
     Attributes:
         shapes: Few, among which is the one that needs most memory: those with the most tokens and with the widest attention,
-            of the passes that begin a step and of those that follow another; without what another of them covers.
+            of short and of wide rows, of the passes that begin a step and of those that follow another; without what another
+            of them covers.
         passes: Of the step with most of them.
     """
 
@@ -138,8 +146,8 @@ class Workload:
             Shape(len(one.rows), one.width, later=place > 0) for step in laid_out for place, one in enumerate(step)
         ]
         ends = {
-            max((shape for shape in shapes if shape.later == later), key=size, default=shapes[0])
-            for later in (False, True)
+            max((shape for shape in shapes if (shape.later, shape.short) == kind), key=size, default=shapes[0])
+            for kind in product((False, True), repeat=2)
             for size in (_by_tokens, _by_attention)
         }
         found = tuple(sorted(one for one in ends if not any(other.covers(one) for other in ends - {one})))
