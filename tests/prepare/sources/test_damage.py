@@ -15,7 +15,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 import zstandard
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pakar.errors import DataError
@@ -50,6 +50,7 @@ def test_a_cut_compressed_file_tells_its_last_good_record(
 
 @settings(max_examples=40, deadline=None)
 @given(st.integers(0, 2**31), st.integers(0, 255))
+@example(1_014_669, 128)  # in a column's name in the footer
 def test_a_byte_that_was_changed_or_a_lost_end_never_crashes(place: int, byte: int) -> None:
     buffer = io.BytesIO()
     pl.DataFrame(ROWS[:200]).write_parquet(buffer, row_group_size=50)

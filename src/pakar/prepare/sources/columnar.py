@@ -58,9 +58,9 @@ def record_batches(
     file = open_parquet(path)
     names = None if wanted is None else [name for name in file.schema_arrow.names if name in wanted]
     chosen = range(file.metadata.num_row_groups) if groups is None else groups
-    at_once = min(most_rows, _rows_of(BATCH_CHARACTERS, file, chosen, names))
     offset = first - 1
     try:
+        at_once = min(most_rows, _rows_of(BATCH_CHARACTERS, file, chosen, names))
         for batch in file.iter_batches(
             batch_size=at_once,
             row_groups=list(chosen),
@@ -69,7 +69,7 @@ def record_batches(
         ):
             yield batch
             offset += len(batch)
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise DataError(
             f"{path} is damaged after row {offset:,}: {error}", next_step="copy or download the file again."
         ) from None
