@@ -67,7 +67,7 @@ def record_batches(
             columns=names,
             use_threads=False,
         ):
-            yield batch
+            yield batch.replace_schema_metadata(None)  # Polars cannot read a writer's notes that are no text
             offset += len(batch)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise DataError(
