@@ -27,6 +27,8 @@ MERGING = 4.0
 """Bytes a weight: the merged model is one in float32."""
 FOUR_BITS = 0.6
 """Bytes a weight of a model in 4 bits with its scales, which is there beside the merged one."""
+_SMALL = 2**28
+"""Bytes of a base model that is merged in float32 unasked: it then says word for word what the adapter says, for half a GiB at most more."""
 
 
 class Request(NamedTuple):
@@ -93,9 +95,14 @@ def target(request: Request, run: Run) -> Path:
 
 
 def storage_of(request: Request, base: BaseModel) -> Storage:
-    """The number format to store: the one asked for, else the base model's."""
+    """The number format to store: the one asked for, else the base model's; float32 for merged models that stay small."""
     if request.storage is not None:
         return request.storage
+    if (
+        request.format == "merged"
+        and sum(file.stat().st_size for file in base.directory.glob("*.safetensors")) <= _SMALL
+    ):
+        return "float32"
     config = configuration.read(base.directory)
     own = str(getattr(config, "dtype", None) or torch.float32).removeprefix("torch.")
     return next((name for name in STORAGES if name == own), "float32")
