@@ -331,7 +331,7 @@ def export(
             "--as",
             metavar="KIND",
             help="adapter (PEFT), merged (safetensors) or gguf (llama.cpp); the last two also with a number format: "
-            "merged:bfloat16, gguf:q8_0. Without one: that of the base model.",
+            "merged:bfloat16, gguf:q8_0. Without one: that of the base model, for small merged ones float32.",
         ),
     ] = "merged",
     to: Annotated[

@@ -36,7 +36,7 @@ class Request(NamedTuple):
 
     Attributes:
         format: `adapter` (PEFT), `merged` (safetensors) or `gguf`.
-        storage: Number format of the stored matrices; None: the base model's own.
+        storage: Number format of the stored matrices; None: the base model's own, or float32 for small merged ones.
         to: Directory to write; None: `export/<format>` in the run directory, which is written anew every time.
     """
 
